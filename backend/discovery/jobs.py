@@ -1,0 +1,5 @@
+"""Timers and reactions to events of this feature."""
+
+from backend.core.jobs import Jobs
+
+JOBS = Jobs("discovery")

@@ -1,0 +1,17 @@
+"""The features with tables, lowest first: the order in which migrations run and tables are bound."""
+
+FEATURES: tuple[str, ...] = (
+    "core",
+    "accounts",
+    "stations",
+    "tariffs",
+    "payments",
+    "notifications",
+    "telemetry",
+    "bays",
+    "agreements",
+    "reservations",
+    "charging",
+    "waiting",
+    "alerts",
+)
