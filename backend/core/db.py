@@ -1,0 +1,139 @@
+"""The database of this process: one Piccolo engine with its pool, installed once at the composition root.
+
+`transaction()` nests by savepoint (Piccolo's own is a no-op when nested); `fetch` and its kin run on the
+transaction's connection where there is one, else on one from the pool.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+import asyncpg
+from piccolo.engine.postgres import PostgresEngine
+from piccolo.table import Table
+
+from backend.features import FEATURES
+
+_engine: PostgresEngine | None = None
+
+
+def all_tables() -> list[type[Table]]:
+    """Return the Piccolo tables of every feature, lowest feature first."""
+    tables: list[type[Table]] = []
+    for feature in FEATURES:
+        config = import_module(f"backend.{feature}.piccolo_app").APP_CONFIG
+        tables.extend(config.table_classes)
+    return tables
+
+
+def install_engine(engine: PostgresEngine) -> None:
+    """Make `engine` the database of this process and bind every table to it."""
+    global _engine
+    _engine = engine
+    for table in all_tables():
+        table._meta.db = engine
+
+
+async def open_database(url: str, *, min_size: int = 2, max_size: int = 10) -> PostgresEngine:
+    """Connect to `url` with a pool and install it as the database of this process."""
+    engine = PostgresEngine(config={"dsn": url}, extensions=())
+    await engine.start_connection_pool(
+        min_size=min_size,
+        max_size=max_size,
+        command_timeout=30,
+        server_settings={"timezone": "UTC", "application_name": "linli"},
+    )
+    install_engine(engine)
+    return engine
+
+
+async def close_database() -> None:
+    """Close the pool, if one is open."""
+    global _engine
+    if _engine is not None and _engine.pool is not None:
+        await _engine.close_connection_pool()
+    _engine = None
+
+
+def engine() -> PostgresEngine:
+    """Return the installed engine; a RuntimeError tells that the composition root has not installed one."""
+    if _engine is None:
+        raise RuntimeError("no database is installed: call core.db.open_database at the composition root")
+    return _engine
+
+
+def in_transaction() -> bool:
+    """Say whether the present task runs inside a transaction."""
+    return engine().current_transaction.get() is not None
+
+
+@asynccontextmanager
+async def transaction() -> AsyncIterator[None]:
+    """Run the block in a transaction; nested, in a savepoint that is rolled back alone when the block raises."""
+    current = engine().current_transaction.get()
+    if current is None:
+        async with engine().transaction():
+            yield
+    else:
+        async with current.connection.transaction():
+            yield
+
+
+@asynccontextmanager
+async def connection() -> AsyncIterator[asyncpg.Connection]:
+    """Give the asyncpg connection of the present transaction, or one from the pool for the block."""
+    current = engine().current_transaction.get()
+    if current is not None:
+        yield current.connection
+        return
+    pool = engine().pool
+    if pool is None:
+        raise RuntimeError("the database has no pool: call core.db.open_database")
+    async with pool.acquire() as conn:
+        yield conn
+
+
+async def fetch(sql: str, *args: Any) -> list[asyncpg.Record]:
+    """Return all rows of `sql` ($1 parameters)."""
+    async with connection() as conn:
+        return await conn.fetch(sql, *args)
+
+
+async def fetchrow(sql: str, *args: Any) -> asyncpg.Record | None:
+    """Return the first row of `sql`, or None."""
+    async with connection() as conn:
+        return await conn.fetchrow(sql, *args)
+
+
+async def fetchval(sql: str, *args: Any) -> Any:
+    """Return the first column of the first row of `sql`, or None."""
+    async with connection() as conn:
+        return await conn.fetchval(sql, *args)
+
+
+async def execute(sql: str, *args: Any) -> str:
+    """Run `sql` and return PostgreSQL's command tag, such as "UPDATE 1"."""
+    async with connection() as conn:
+        return await conn.execute(sql, *args)
+
+
+async def executemany(sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    """Run `sql` once for each row of parameters, pipelined."""
+    async with connection() as conn:
+        await conn.executemany(sql, rows)
+
+
+async def copy_records(table: str, *, records: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
+    """Write rows with COPY, the fast lane for history."""
+    async with connection() as conn:
+        await conn.copy_records_to_table(table, records=records, columns=columns)
+
+
+def start_outside_transaction(
+    make: Callable[[], Coroutine[Any, Any, None]], *, name: str | None = None
+) -> asyncio.Task[None]:
+    """Start a task that does not inherit the caller's transaction (contextvars would carry it over)."""
+    return asyncio.get_running_loop().create_task(make(), name=name, context=contextvars.Context())
