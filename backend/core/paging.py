@@ -1,0 +1,45 @@
+"""Lists: `{"items": [...], "next": cursor|null}` with opaque cursors."""
+
+import base64
+import binascii
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from backend.core.errors import Invalid
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list; `next` is the cursor of the following page, null on the last."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class CursorInvalid(Invalid):
+    """The cursor was not made by this service for this list."""
+
+    code = "cursor_invalid"
+    title_en = "The cursor is not valid"
+    title_zh = "分页游标无效"
+    detail_en = "Pass the value of 'next' from the previous page unchanged, or leave it out for the first page."
+    detail_zh = "请原样传入上一页返回的 next，或省略以获取第一页。"
+
+
+def encode_cursor(*values: Any) -> str:
+    """Pack the sort key of a page's last row into an opaque cursor."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
+    """Unpack a cursor into values of `types`; raises CursorInvalid."""
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        values = msgspec.json.decode(raw, type=list[Any])
+        if len(values) != len(types):
+            raise CursorInvalid
+        return tuple(msgspec.convert(value, kind, strict=False) for value, kind in zip(values, types, strict=True))
+    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        raise CursorInvalid from error
