@@ -155,9 +155,9 @@ def _require_transaction(what: str) -> None:
         raise RuntimeError(f"{what} belongs inside the transaction of the change it tells of")
 
 
-async def _enqueue(names: list[str], payload: bytes, delay: timedelta | None, dedupe_key: str | None) -> None:
+async def _enqueue(names: list[str], payload: bytes, delay: timedelta | None, dedupe_key: str | None) -> list[int]:
     async with db.connection() as conn:
-        await Queries(AsyncpgDriver(conn)).enqueue(
+        ids = await Queries(AsyncpgDriver(conn)).enqueue(
             names,
             [payload] * len(names),
             [0] * len(names),
@@ -165,6 +165,7 @@ async def _enqueue(names: list[str], payload: bytes, delay: timedelta | None, de
             [f"{name}:{dedupe_key}" if dedupe_key else None for name in names],
             on_conflict="skip",
         )
+    return [job_id for job_id in ids if job_id is not None]
 
 
 async def emit(event: Event, *, now: datetime) -> UUID:
@@ -196,7 +197,9 @@ async def schedule(
     if name not in registry().entrypoints:
         raise ValueError(f"no timer is called {name}")
     delay = max(due_at - now, timedelta(0))
-    await _enqueue([name], msgspec.json.encode(payload), delay, dedupe_key)
+    ids = await _enqueue([name], msgspec.json.encode(payload), delay, dedupe_key)
+    # PgQueuer takes a delay, counted from the transaction's start by the database's clock; the due time is absolute.
+    await db.execute("UPDATE pgqueuer SET execute_after = $2 WHERE id = ANY($1::int[])", ids, due_at)
 
 
 async def run_payload(name: str, payload: bytes | None, context: JobContext) -> None:
@@ -241,7 +244,9 @@ async def requeue_held(*, name: str | None = None) -> int:
     return int(status.split()[-1])
 
 
-def ticks_forever(make_context: Callable[[], JobContext], on_error: Callable[[str, Exception], None]) -> list[asyncio.Task[None]]:
+def ticks_forever(
+    make_context: Callable[[], JobContext], on_error: Callable[[str, Exception], None]
+) -> list[asyncio.Task[None]]:
     """Start one task per tick of the registry; a failing run is reported and the next one comes all the same."""
 
     async def loop(tick: Tick) -> None:
