@@ -33,7 +33,8 @@ async def record(
     if not db.in_transaction():
         raise RuntimeError("an audit entry belongs inside the transaction of the change it records")
     await db.execute(
-        "INSERT INTO audit_entry (id, at, actor_id, actor_role, operator_company_id, action, object_kind, object_id, detail)"
+        "INSERT INTO audit_entry"
+        " (id, at, actor_id, actor_role, operator_company_id, action, object_kind, object_id, detail)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb)",
         new_id(),
         now,
@@ -71,7 +72,9 @@ async def seal_entries(*, now: datetime, limit: int = 1000) -> int:
         for row in rows:
             number, previous = number + 1, chain_hash(previous, dict(row))
             seals.append((number, row["id"], now, previous))
-        await db.executemany("INSERT INTO audit_seal (number, entry_id, sealed_at, hash) VALUES ($1, $2, $3, $4)", seals)
+        await db.executemany(
+            "INSERT INTO audit_seal (number, entry_id, sealed_at, hash) VALUES ($1, $2, $3, $4)", seals
+        )
     return len(seals)
 
 

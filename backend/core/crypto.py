@@ -1,7 +1,7 @@
 """Personal data at rest: AES-256-GCM with a key id, and a keyed hash for looking a value up without decrypting.
 
-Source: domain.md "Personal data (PIPL)". A stored value is `key id (1 byte) || nonce (12) || ciphertext and tag`, so that
-keys can be rotated: new values take the newest key, old ones name theirs.
+Source: domain.md "Personal data (PIPL)". A stored value is `key id (1 byte) || nonce (12) || ciphertext and tag`, so
+that keys can be rotated: new values take the newest key, old ones name theirs.
 """
 
 import hashlib

@@ -9,13 +9,14 @@ import contextvars
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from piccolo.engine.postgres import PostgresEngine
 from piccolo.table import Table
 
 from backend.features import FEATURES
+
 
 _engine: PostgresEngine | None = None
 
@@ -93,7 +94,7 @@ async def connection() -> AsyncIterator[asyncpg.Connection]:
     if pool is None:
         raise RuntimeError("the database has no pool: call core.db.open_database")
     async with pool.acquire() as conn:
-        yield conn
+        yield cast(asyncpg.Connection, conn)
 
 
 async def fetch(sql: str, *args: Any) -> list[asyncpg.Record]:

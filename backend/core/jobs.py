@@ -1,4 +1,4 @@
-"""Events, reactions and timers: an event is a row, with one PgQueuer job per handler, written with the change it tells of.
+"""Events, reactions and timers: an event is a row, with one PgQueuer job per handler, in the transaction it tells of.
 
 Features declare a `Jobs` table; the composition root wires all of them with `wire()`. Delivery is at least once, so
 handlers are idempotent. A failing job is retried with backoff and then held (`failed`), where `linli doctor` shows it;
@@ -169,7 +169,7 @@ async def _enqueue(names: list[str], payload: bytes, delay: timedelta | None, de
 
 
 async def emit(event: Event, *, now: datetime) -> UUID:
-    """Record `event` and enqueue one job for each of its handlers, in the caller's transaction; returns the event's id."""
+    """Record `event` and enqueue one job for each of its handlers, in the caller's transaction; returns its id."""
     _require_transaction("emit")
     event_id = new_id()
     payload = msgspec.json.encode(event)
