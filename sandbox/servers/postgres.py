@@ -237,8 +237,10 @@ class PostgresServer:
             await admin.close()
         admin = await asyncpg.connect(self.url(SUPERUSER, DATABASE))
         try:
+            # In a schema of its own: the migrations hand out whatever is in `public`.
+            await admin.execute("CREATE SCHEMA IF NOT EXISTS monitoring")
             for extension in SUPERUSER_EXTENSIONS:
-                await admin.execute(f"CREATE EXTENSION IF NOT EXISTS {extension}")
+                await admin.execute(f"CREATE EXTENSION IF NOT EXISTS {extension} SCHEMA monitoring")
         finally:
             await admin.close()
 

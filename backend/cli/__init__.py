@@ -1,0 +1,1 @@
+"""The `linli` command: one entry for every process of the service, and what an operator types."""

@@ -1,0 +1,138 @@
+"""The ground the tests stand on: real PostgreSQL and Valkey, one pair per pytest process (with xdist: per worker).
+
+Each test runs in a transaction that is rolled back (`database`); races use a database of their own, cloned from the
+migrated template (`committing`).
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+from piccolo.engine.postgres import PostgresEngine
+from redis.asyncio import Redis
+
+from backend.cli.migrations import migrate
+from backend.core import crypto, db, jobs
+from backend.core.crypto import Keyring
+from backend.features import FEATURES
+from sandbox.servers import processes
+from sandbox.servers.postgres import APP, DATABASE, OWNER, PostgresPasswords, PostgresServer, run_as_superuser
+from sandbox.servers.valkey import ValkeyServer
+from tests.fakes import FixedClock
+
+WORKING_DATABASE = "tests"
+NOW = datetime(2026, 6, 10, 2, 0, tzinfo=UTC)
+"""A Wednesday in June, 10:00 in Beijing: the start of a peak band, no sharp band, no quiet hours."""
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A short-lived folder the servers' user can reach; folders of killed runs are swept first."""
+    base = processes.STATE_OF_ROOT / "tests" if processes.is_root() else Path(tempfile.gettempdir()) / f"linli-{os.getuid()}"
+    base.mkdir(parents=True, exist_ok=True)
+    for old in base.iterdir():
+        if old.name.isdigit() and not psutil.pid_exists(int(old.name)):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = base / str(os.getpid())
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL whose database `linli` is migrated and never written to: it is the template of all others."""
+    server = PostgresServer(folder=server_folder / "pg", passwords=PostgresPasswords(), durable=False)
+    server.start()
+    try:
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(lambda: asyncio.run(migrate(owner_url=server.owner_url))).result()
+            clone = [f"CREATE DATABASE {WORKING_DATABASE} TEMPLATE {DATABASE} OWNER {OWNER}"]
+            thread.submit(lambda: asyncio.run(run_as_superuser(server.superuser_url, clone))).result()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _wired() -> None:
+    """Install what a composition root installs for a process: keys and job handlers."""
+    crypto.install_keyring(Keyring(keys={1: bytes(range(32))}, lookup_key=bytes(range(32, 64))))
+    jobs.wire(import_module(f"backend.{feature}.jobs").JOBS for feature in (*FEATURES[1:], "discovery", "privacy"))
+
+
+@pytest.fixture(scope="session")
+async def _engine(postgres: PostgresServer) -> AsyncIterator[PostgresEngine]:
+    engine = await db.open_database(postgres.url(APP, WORKING_DATABASE), min_size=1, max_size=4)
+    yield engine
+    await db.close_database()
+
+
+@pytest.fixture
+async def database(_engine: PostgresEngine) -> AsyncIterator[PostgresEngine]:
+    """The database, inside a transaction that is rolled back when the test ends; the service's role, not the owner's."""
+    db.install_engine(_engine)
+    transaction = _engine.transaction()
+    await transaction.__aenter__()
+    try:
+        yield _engine
+    finally:
+        await transaction.rollback()
+        await transaction.__aexit__(None, None, None)
+
+
+@pytest.fixture
+async def committing(postgres: PostgresServer) -> AsyncIterator[PostgresEngine]:
+    """A database of the test's own, cloned from the template, in which transactions commit: for races and constraints at commit."""
+    name = f"race_{uuid4().hex[:12]}"
+    create = f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER} STRATEGY FILE_COPY"
+    await run_as_superuser(postgres.superuser_url, [create])
+    engine = await db.open_database(postgres.url(APP, name), min_size=2, max_size=40)
+    try:
+        yield engine
+    finally:
+        await db.close_database()
+        await run_as_superuser(postgres.superuser_url, [f"DROP DATABASE {name} WITH (FORCE)"])
+
+
+@pytest.fixture(scope="session")
+def valkey_server(server_folder: Path) -> Iterator[ValkeyServer]:
+    """A Valkey that keeps nothing on disk."""
+    server = ValkeyServer(folder=server_folder / "valkey", password="test-password", durable=False)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def valkey(valkey_server: ValkeyServer) -> AsyncIterator[Redis]:
+    """A connection to an empty Valkey."""
+    client = Redis.from_url(valkey_server.url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The instant of the test: a Wednesday in June, 10:00 in Beijing."""
+    return NOW
+
+
+@pytest.fixture
+def clock(now: datetime) -> FixedClock:
+    """A clock that stands at `now` until the test moves it."""
+    return FixedClock(now)
