@@ -37,7 +37,11 @@ NOW = datetime(2026, 6, 10, 2, 0, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A short-lived folder the servers' user can reach; folders of killed runs are swept first."""
-    base = processes.STATE_OF_ROOT / "tests" if processes.is_root() else Path(tempfile.gettempdir()) / f"linli-{os.getuid()}"
+    base = (
+        processes.STATE_OF_ROOT / "tests"
+        if processes.is_root()
+        else Path(tempfile.gettempdir()) / f"linli-{os.getuid()}"
+    )
     base.mkdir(parents=True, exist_ok=True)
     for old in base.iterdir():
         if old.name.isdigit() and not psutil.pid_exists(int(old.name)):
@@ -81,7 +85,7 @@ async def _engine(postgres: PostgresServer) -> AsyncIterator[PostgresEngine]:
 
 @pytest.fixture
 async def database(_engine: PostgresEngine) -> AsyncIterator[PostgresEngine]:
-    """The database, inside a transaction that is rolled back when the test ends; the service's role, not the owner's."""
+    """The database, as the service's role, inside a transaction that is rolled back when the test ends."""
     db.install_engine(_engine)
     transaction = _engine.transaction()
     await transaction.__aenter__()
@@ -94,7 +98,7 @@ async def database(_engine: PostgresEngine) -> AsyncIterator[PostgresEngine]:
 
 @pytest.fixture
 async def committing(postgres: PostgresServer) -> AsyncIterator[PostgresEngine]:
-    """A database of the test's own, cloned from the template, in which transactions commit: for races and constraints at commit."""
+    """A database of the test's own, cloned from the template, in which transactions commit: for races."""
     name = f"race_{uuid4().hex[:12]}"
     create = f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER} STRATEGY FILE_COPY"
     await run_as_superuser(postgres.superuser_url, [create])

@@ -40,7 +40,8 @@ async def run_ticks(*names: str, now: datetime, services: Services | None = None
 async def queued_jobs(*, name: str | None = None) -> list[tuple[str, datetime]]:
     """Return (name, due time) of what waits in the queue, soonest first."""
     rows = await db.fetch(
-        "SELECT entrypoint, execute_after FROM pgqueuer WHERE $1::text IS NULL OR entrypoint = $1 ORDER BY execute_after, id",
+        "SELECT entrypoint, execute_after FROM pgqueuer "
+        "WHERE $1::text IS NULL OR entrypoint = $1 ORDER BY execute_after, id",
         name,
     )
     return [(row["entrypoint"], row["execute_after"]) for row in rows]

@@ -1,1 +1,1 @@
-"""The servers that `linli up` and the tests run for themselves: PostgreSQL, Valkey and an MQTT broker, all on loopback."""
+"""The servers that `linli up` and the tests run for themselves: PostgreSQL, Valkey, an MQTT broker, on loopback."""

