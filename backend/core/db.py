@@ -17,7 +17,6 @@ from piccolo.table import Table
 
 from backend.features import FEATURES
 
-
 _engine: PostgresEngine | None = None
 
 
