@@ -1,0 +1,61 @@
+"""What happens to bookings, told to the features above."""
+
+from datetime import datetime
+from uuid import UUID
+
+from backend.core.jobs import Event
+
+
+class SlotReserved(Event, frozen=True, kw_only=True):
+    """A slot was booked."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    connector_id: UUID
+    starts_at: datetime
+    ends_at: datetime
+
+
+class ReservationCheckedIn(Event, frozen=True, kw_only=True):
+    """The car of a booking is here (`means`: plate, app, qr, staff) and its bay is being opened."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    connector_id: UUID
+    bay_id: UUID | None
+    plate_hash: bytes
+    means: str
+    starts_at: datetime
+    at: datetime
+
+
+class ReservationCancelled(Event, frozen=True, kw_only=True):
+    """A booking was given back; `late` means after the free time."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    connector_id: UUID
+    late: bool
+    at: datetime
+
+
+class ReservationNotUsed(Event, frozen=True, kw_only=True):
+    """A booking lapsed: nobody came (`counted`), or a car that checked in left without charging."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    connector_id: UUID
+    counted: bool
+    at: datetime
+
+
+class BookingSuspended(Event, frozen=True, kw_only=True):
+    """An account may not book until `until` after too many no-shows."""
+
+    account_id: UUID
+    until: datetime
+    at: datetime
