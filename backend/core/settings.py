@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ]
     log_format: Annotated[str, _doc("json, pretty, or auto (pretty on a terminal)", default="auto")]
     log_level: Annotated[str, _doc("debug, info, warning or error", default="info")]
+    rate_per_minute: Annotated[int, _doc("Requests one address may make in a minute", default="1200")]
     otlp_endpoint: Annotated[
         str, _doc("OpenTelemetry collector (OTLP over HTTP); empty switches tracing off", default="")
     ]
