@@ -1,0 +1,1 @@
+"""Texts and channel decisions of notifications: no I/O."""

@@ -1,0 +1,334 @@
+"""Every text a person is sent, in zh-CN and English, short enough for a lock screen and free of personal data.
+
+A placeholder may name only what `PLACEHOLDERS` lists: never a phone number, a plate, or a person (domain.md, PIPL: no
+personal data in push payloads). Texts that are still too long after filling are cut with an ellipsis.
+Everyone may add templates; keep them in alphabetical order.
+"""
+
+import string
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TITLE_WIDTH = 40
+"""Columns of a title; a Chinese character takes two."""
+BODY_WIDTH = 178
+"""Columns of a body: about four lines of a locked phone."""
+
+PLACEHOLDERS = frozenset(
+    {
+        "area",
+        "bay",
+        "code",
+        "connector",
+        "device",
+        "energy_kwh",
+        "kind",
+        "level",
+        "minutes",
+        "reason",
+        "seconds",
+        "starts",
+        "station",
+        "total_yuan",
+        "until",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One message: title and body per language; `{names}` are filled in."""
+
+    title_zh: str
+    body_zh: str
+    title_en: str
+    body_en: str
+
+    def placeholders(self) -> frozenset[str]:
+        """Return the names that must be given."""
+        texts = (self.title_zh, self.body_zh, self.title_en, self.body_en)
+        return frozenset(name for text in texts for _, name, _, _ in string.Formatter().parse(text) if name)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A template filled in."""
+
+    title: str
+    body: str
+
+
+TEMPLATES: dict[str, Template] = {
+    "agreement_approved": Template(
+        "惠民充电协议已通过审核",
+        "请在应用内阅读协议全文并签署，签署后享受协议价。",
+        "Agreement approved",
+        "Read and sign it in the app to charge at the agreement price.",
+    ),
+    "agreement_rejected": Template(
+        "惠民充电协议未通过审核",
+        "原因：{reason}。可补充材料后重新提交。",
+        "Agreement not approved",
+        "Reason: {reason}. You may add evidence and apply again.",
+    ),
+    "agreement_signed": Template(
+        "惠民充电协议已生效",
+        "充电服务费不超过0.5元/度，可预约居民专区。",
+        "Agreement signed",
+        "Your service fee is at most 0.5 yuan/kWh and you may book the resident zone.",
+    ),
+    "agreement_signing_code": Template(
+        "签署验证码",
+        "您的协议签署验证码为{code}，10分钟内有效，请勿告知他人。",
+        "Signing code",
+        "Your signing code is {code}, valid for 10 minutes. Do not share it.",
+    ),
+    "all_clear": Template(
+        "险情解除：{station}",
+        "现场已确认安全，可以取车。感谢配合。",
+        "All clear: {station}",
+        "The site is confirmed safe. You may fetch your car. Thank you.",
+    ),
+    "battery_critical": Template(
+        "充电已停止：电池异常",
+        "{station}检测到您的车辆电池异常，已停止充电。请勿靠近车辆，工作人员正在处理。",
+        "Charging stopped: battery alarm",
+        "{station} found a battery fault in your car and stopped charging. Keep away; staff are on it.",
+    ),
+    "battery_warning": Template(
+        "电池温度偏高",
+        "{station}：您的车辆电池数据异常，请留意，必要时请停止充电。",
+        "Battery warning",
+        "{station}: your car's battery readings are unusual. Keep an eye on it; stop charging if needed.",
+    ),
+    "bay_blocked": Template(
+        "您的车位被占用",
+        "{station} {bay}号车位被其他车辆占用，正在为您处理。",
+        "Your bay is blocked",
+        "{station}: another car stands in bay {bay}. We are dealing with it.",
+    ),
+    "charge_interrupted": Template(
+        "充电已中断",
+        "{station}：充电中断，原因：{reason}。",
+        "Charging interrupted",
+        "{station}: charging was interrupted: {reason}.",
+    ),
+    "charge_slow": Template(
+        "充电功率偏低",
+        "{station}：功率低于可用功率的一半已超过10分钟。",
+        "Charging is slow",
+        "{station}: power has been below half of the offer for 10 minutes.",
+    ),
+    "charge_stopped_for_safety": Template(
+        "充电已停止：安全原因",
+        "{station}因安全原因停止了充电，请留意后续通知。",
+        "Charging stopped for safety",
+        "{station} stopped charging for safety. Watch for further messages.",
+    ),
+    "charge_target_reached": Template(
+        "充电目标已达到",
+        "{station}：已充{energy_kwh}度，请及时驶离车位。",
+        "Charging target reached",
+        "{station}: {energy_kwh} kWh charged. Please free the bay soon.",
+    ),
+    "compensation": Template(
+        "等候补偿",
+        "让您久等了，下次账单将减免{total_yuan}元。",
+        "Compensation for waiting",
+        "Sorry for the wait: {total_yuan} yuan will be taken off your next bill.",
+    ),
+    "danger_stay_away": Template(
+        "险情：请勿靠近{station}",
+        "{station}发生险情，请勿前往取车，工作人员正在处置，解除后将通知您。",
+        "Danger: stay away from {station}",
+        "There is an incident at {station}. Do not fetch your car; we will tell you when it is over.",
+    ),
+    "device_fault_task": Template(
+        "新任务：设备异常",
+        "{station} {device}：{reason}，请前往查看。",
+        "New task: device fault",
+        "{station} {device}: {reason}. Please have a look.",
+    ),
+    "incident_escalated": Template(
+        "事件升级：{station}",
+        "{station}的{level}级事件尚无人确认，请立即处理。",
+        "Escalated: {station}",
+        "Nobody has acknowledged the {level} incident at {station}. Act now.",
+    ),
+    "incident_page": Template(
+        "紧急：{station}",
+        "{station}发生紧急事件：{reason}。请立即核实，火情请拨打119，并在应用内确认。",
+        "Emergency: {station}",
+        "Emergency at {station}: {reason}. Verify at once, call 119 in case of fire, acknowledge in the app.",
+    ),
+    "login_code": Template(
+        "登录验证码",
+        "您的登录验证码为{code}，5分钟内有效，请勿告知他人。",
+        "Login code",
+        "Your login code is {code}, valid for 5 minutes. Do not share it.",
+    ),
+    "move_your_car": Template(
+        "请移走您的车辆",
+        "您的车辆占用了{station}的充电车位，请尽快驶离。",
+        "Please move your car",
+        "Your car blocks a charging bay at {station}. Please move it soon.",
+    ),
+    "order_paid": Template(
+        "支付成功",
+        "您的充电订单已支付{total_yuan}元，可在应用内查看明细。",
+        "Payment received",
+        "Your charging order of {total_yuan} yuan is paid. See the lines in the app.",
+    ),
+    "order_ready": Template(
+        "充电账单已生成",
+        "{station}：充电{energy_kwh}度，共{total_yuan}元，请在应用内支付。",
+        "Your bill is ready",
+        "{station}: {energy_kwh} kWh, {total_yuan} yuan. Please pay in the app.",
+    ),
+    "overstay_started": Template(
+        "占位费开始计费",
+        "{station}：充电已结束，占位费开始计算，请尽快驶离。",
+        "Overstay fee has started",
+        "{station}: charging is over and the overstay fee is running. Please move your car.",
+    ),
+    "overstay_warning": Template(
+        "请及时驶离",
+        "{station}：充电已结束，{minutes}分钟后开始收取占位费。",
+        "Please free the bay",
+        "{station}: charging is over. The overstay fee starts in {minutes} minutes.",
+    ),
+    "queue_offer": Template(
+        "轮到您了",
+        "{station} {connector}号枪已空出，请在{seconds}秒内确认。",
+        "It is your turn",
+        "{station}: connector {connector} is free. Accept within {seconds} seconds.",
+    ),
+    "refund_done": Template(
+        "退款成功",
+        "{total_yuan}元已原路退回。",
+        "Refund made",
+        "{total_yuan} yuan went back to the channel that paid.",
+    ),
+    "reservation_cancelled": Template(
+        "预约已取消",
+        "{station} {starts}的预约已取消。",
+        "Booking cancelled",
+        "Your booking at {station}, {starts}, is cancelled.",
+    ),
+    "reservation_confirmed": Template(
+        "预约成功",
+        "{station} {starts}，车位{bay}，请按时到达。",
+        "Booking confirmed",
+        "{station}, {starts}, bay {bay}. See you there.",
+    ),
+    "reservation_failed": Template(
+        "预约无法履行",
+        "很抱歉，{station} {starts}的预约因我方原因无法履行，将给予补偿。",
+        "We cannot keep your booking",
+        "Sorry: {station}, {starts} cannot be kept through our fault. You will be compensated.",
+    ),
+    "reservation_no_show": Template(
+        "预约已过期",
+        "{station} {starts}的预约未按时到达，已释放。",
+        "Booking released",
+        "You did not arrive for {station}, {starts}; the slot was released.",
+    ),
+    "reservation_relocated": Template(
+        "预约已调整",
+        "您的预约已调整至{station}，车位{bay}，{starts}。",
+        "Booking moved",
+        "Your booking moved to {station}, bay {bay}, {starts}.",
+    ),
+    "session_ended": Template(
+        "充电已结束",
+        "{station}：已充{energy_kwh}度，请拔枪并驶离车位。",
+        "Charging has ended",
+        "{station}: {energy_kwh} kWh charged. Please unplug and free the bay.",
+    ),
+    "session_started": Template(
+        "充电已开始",
+        "{station} {connector}号枪开始充电。",
+        "Charging has started",
+        "{station}: connector {connector} is charging.",
+    ),
+    "task_assigned": Template(
+        "新任务：{station}",
+        "{station}：{reason}，请及时处理。",
+        "New task: {station}",
+        "{station}: {reason}. Please take care of it.",
+    ),
+    "wait_fallback": Template(
+        "等候方案更新",
+        "{station}：预计等候超过5分钟，已为您安排：{reason}。",
+        "A better way to charge",
+        "{station}: the wait would pass 5 minutes. We arranged: {reason}.",
+    ),
+}
+
+
+class UnknownTemplate(KeyError):
+    """No template of that name: add it to TEMPLATES."""
+
+
+class MissingParams(ValueError):
+    """A template was used without all of its placeholders, or with one that is not allowed."""
+
+
+def get(name: str) -> Template:
+    """Return the template called `name`; raises UnknownTemplate."""
+    try:
+        return TEMPLATES[name]
+    except KeyError:
+        raise UnknownTemplate(name) from None
+
+
+def check_params(name: str, params: Mapping[str, str | int]) -> None:
+    """Refuse params that leave a placeholder open or carry a name that is not in PLACEHOLDERS."""
+    if missing := get(name).placeholders() - params.keys():
+        raise MissingParams(f"{name} needs {', '.join(sorted(missing))}")
+    if foreign := params.keys() - PLACEHOLDERS:
+        raise MissingParams(f"{name}: {', '.join(sorted(foreign))} must not go into a message")
+
+
+def width(text: str) -> int:
+    """Return the columns `text` takes; wide and full-width characters take two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def fit(text: str, limit: int) -> str:
+    """Return `text` cut to `limit` columns, with an ellipsis where something was left out."""
+    if width(text) <= limit:
+        return text
+    kept, used = [], 0
+    for char in text:
+        used += width(char)
+        if used > limit - 1:
+            break
+        kept.append(char)
+    return "".join(kept) + "…"
+
+
+def render(name: str, *, locale: str, params: Mapping[str, str | int]) -> Text:
+    """Return the filled texts of template `name` in `locale`, cut to the lock screen."""
+    template = get(name)
+    title, body = (template.title_en, template.body_en) if locale == "en" else (template.title_zh, template.body_zh)
+    return Text(
+        title=fit(title.format_map(params), TITLE_WIDTH),
+        body=fit(body.format_map(params), BODY_WIDTH),
+    )
+
+
+def provider_code(kind: str, name: str, locale: str) -> str:
+    """Return the default code of a template at the SMS ("SMS") or voice ("TTS") provider."""
+    return f"{kind}_{name}_{'en' if locale == 'en' else 'zh'}"
+
+
+def provider_contents() -> dict[str, str]:
+    """Return every template as the SMS and voice provider approves it: code → text with ${names}."""
+    contents: dict[str, str] = {}
+    for name, template in TEMPLATES.items():
+        for locale, body in (("zh-CN", template.body_zh), ("en", template.body_en)):
+            for kind in ("SMS", "TTS"):
+                contents[provider_code(kind, name, locale)] = body.replace("{", "${")
+    return contents

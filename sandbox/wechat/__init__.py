@@ -1,0 +1,1 @@
+"""The mini-program login of WeChat (jscode2session)."""

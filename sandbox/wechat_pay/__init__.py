@@ -1,0 +1,1 @@
+"""WeChat Pay APIv3 as a merchant sees it: JSAPI orders, refunds, signed answers and callbacks."""
