@@ -196,7 +196,9 @@ async def get_community(*, community_id: UUID) -> CommunityView:
 async def list_communities(
     *, text: str | None = None, near: Point | None = None
 ) -> list[tuple[CommunityView, int | None]]:
-    """Return compounds whose name or district contains `text`, with the distance in metres from `near`, nearest first."""
+    """Return compounds whose name or district contains `text`, with the distance in metres from `near`, nearest
+    first.
+    """
     found = await store.list_communities(text or None)
     if near is None:
         return [(community, None) for community in found]
@@ -205,7 +207,9 @@ async def list_communities(
 
 
 async def broker_access() -> BrokerAccess:
-    """Return Mosquitto's password file and access list for every active device; `linli up` writes them beside its own users."""
+    """Return Mosquitto's password file and access list for every active device; `linli up` writes them beside its
+    own users.
+    """
     rows = await store.list_broker_devices()
     return BrokerAccess(
         passwords=broker.password_file((row["code"], row["password_hash"]) for row in rows),

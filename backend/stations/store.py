@@ -126,7 +126,8 @@ async def find_device_by_code(code: str) -> DeviceView | None:
 
 async def list_devices(station_id: UUID | None, kind: str | None) -> list[DeviceView]:
     rows = await db.fetch(
-        "SELECT * FROM device_now WHERE active AND ($1::uuid IS NULL OR station_id = $1) AND ($2::text IS NULL OR kind = $2)"
+        "SELECT * FROM device_now WHERE active AND ($1::uuid IS NULL OR station_id = $1) AND ($2::text IS NULL OR"
+        " kind = $2)"
         " ORDER BY code",
         station_id,
         kind,
@@ -141,7 +142,8 @@ async def list_device_bays(device_id: UUID) -> list[UUID]:
 
 async def list_broker_devices() -> list[asyncpg.Record]:
     return await db.fetch(
-        "SELECT d.code, d.kind, s.code AS station_code, d.password_hash FROM device d JOIN station s ON s.id = d.station_id"
+        "SELECT d.code, d.kind, s.code AS station_code, d.password_hash FROM device d JOIN station s ON s.id ="
+        " d.station_id"
         " WHERE d.active ORDER BY d.code"
     )
 

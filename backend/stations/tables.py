@@ -44,7 +44,9 @@ class Home(Table, tablename="home"):
 
 
 class Station(Table, tablename="station"):
-    """A charging station (充电站) with the data the regulator and the power company ask for (domain.md, last section)."""
+    """A charging station (充电站) with the data the regulator and the power company ask for (domain.md, last
+    section).
+    """
 
     id = UUID(primary_key=True, default=new_id)
     code = Varchar(length=64, unique=True)
@@ -126,7 +128,9 @@ class BayConnector(Table, tablename="bay_connector"):
 
 
 class Device(Table, tablename="device"):
-    """A device that speaks MQTT; its code is its user name at the broker, its password is kept only as Mosquitto's hash."""
+    """A device that speaks MQTT; its code is its user name at the broker, its password is kept only as Mosquitto's
+    hash.
+    """
 
     id = UUID(primary_key=True, default=new_id)
     code = Varchar(length=64, unique=True)

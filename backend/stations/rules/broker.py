@@ -39,7 +39,8 @@ def password_file(devices: Iterable[tuple[str, str]]) -> str:
 
 
 def access_file(devices: Iterable[tuple[str, str, str]]) -> str:
-    """Return the access list for (station code, kind, device code): each device writes its own four channels and reads its own `cmd`.
+    """Return the access list for (station code, kind, device code): each device writes its own four channels and
+    reads its own `cmd`.
 
     Named rules, not patterns: a pattern with %u could not say which station a device belongs to (mqtt.md).
     """

@@ -4,7 +4,9 @@ import msgspec
 
 
 class StationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """Times in seconds, money in fen. The rules never change, only the numbers they use (a demo station shortens its waits)."""
+    """Times in seconds, money in fen. The rules never change, only the numbers they use (a demo station shortens
+    its waits).
+    """
 
     vacate_gap_s: int = 600
     hold_after_start_s: int = 900

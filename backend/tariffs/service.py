@@ -1,0 +1,255 @@
+"""What a kilowatt-hour costs, when and for whom; versions are published ahead and never edited."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from backend.core import audit, db
+from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
+from backend.core.ids import new_id
+from backend.stations import service as stations
+from backend.tariffs import store
+from backend.tariffs.rules.bands import ParkingTerms, PriceSnapshot, UserClass
+from backend.tariffs.rules.versions import (
+    Price,
+    Refusal,
+    Span,
+    TariffVersionView,
+    decide_publication,
+    find_faults,
+    snapshot_of,
+)
+
+
+class NoTariff(Conflict):
+    """No published version is in force at the station."""
+
+    code = "no_tariff"
+    title_en = "The station has no price now"
+    title_zh = "该站当前没有生效的价格"
+    detail_en = "No tariff version is in force here at that time; nothing can be sold without a price."
+    detail_zh = "该时间没有生效的价格版本，无法提供充电。"
+
+
+class TariffInvalid(Invalid):
+    """A version's schedule or prices cannot be; `faults` says where."""
+
+    code = "tariff_invalid"
+    title_en = "The tariff is not valid"
+    title_zh = "价格方案无效"
+    detail_en = "See `faults`: the bands must tile every day of every month, every band needs both prices."
+    detail_zh = "请见 faults：时段须覆盖每月每日，每个时段须有两类用户的价格。"
+
+
+class TariffNotDraft(Conflict):
+    """The version has left the state this needs."""
+
+    code = "tariff_state"
+    title_en = "The tariff version is {status}"
+    title_zh = "该价格版本状态不允许此操作"
+    detail_en = "It is {status}; this needs {needed}. A published version is never edited: publish a new one."
+    detail_zh = "当前状态 {status}，需要 {needed}。已发布的版本不可修改，请发布新版本。"
+
+
+class TariffNeedsSecondPerson(Forbidden):
+    """Who wrote a version may not approve it."""
+
+    code = "second_person_needed"
+    title_en = "A second person must approve"
+    title_zh = "需由另一人审批"
+    detail_en = "You wrote this version; another operator of the company has to approve it."
+    detail_zh = "您是该版本的编写人，须由本公司另一名运营人员审批。"
+
+
+class TariffPeriodRefused(Conflict):
+    """The period would overlap another version, leave a gap or lie in the past."""
+
+    code = "tariff_period"
+    title_en = "The period does not fit the published versions"
+    title_zh = "生效时间与已发布版本冲突"
+    detail_en = "Reason: {reason}, at {at}. Versions follow each other without overlap or gap, and start in the future."
+    detail_zh = "原因：{reason}，时间 {at}。版本须首尾相接，不得重叠或间断，且不得追溯生效。"
+
+
+class StationPrices(msgspec.Struct, frozen=True, kw_only=True):
+    """What both user classes pay at a station, and until when that holds (None: no end known)."""
+
+    market: PriceSnapshot
+    agreement: PriceSnapshot
+    valid_until: datetime | None
+
+
+async def price_for(*, station_id: UUID, user_class: UserClass, at: datetime) -> PriceSnapshot:
+    """Return what `user_class` pays at the station under the version in force at `at`; raises NoTariff.
+
+    A version of the station itself goes before one of its company and supply class.
+    """
+    prices = (await current_prices(station_ids=[station_id], at=at)).get(station_id)
+    if prices is None:
+        raise NoTariff(station_id=str(station_id))
+    return prices.agreement if user_class == "agreement" else prices.market
+
+
+async def current_prices(*, station_ids: Sequence[UUID], at: datetime) -> dict[UUID, StationPrices]:
+    """Return the prices in force at `at` for those of the stations that have any."""
+    wanted = set(station_ids)
+    places = [s for s in await stations.list_stations() if s.id in wanted] if len(wanted) > 1 else []
+    if len(wanted) == 1:
+        places = [await stations.get_station(station_id=station_ids[0])]
+    scope_ids = {s.id for s in places} | {s.operator_company_id for s in places}
+    versions = await store.list_in_force(at, list(scope_ids))
+    own = {v.station_id: v for v in versions if v.station_id is not None}
+    company = {(v.operator_company_id, v.supply_class): v for v in versions if v.station_id is None}
+    ends = await store.next_start_after(list(scope_ids), at)
+    snapshots: dict[UUID, StationPrices] = {}
+    found: dict[UUID, StationPrices] = {}
+    for place in places:
+        version = own.get(place.id) or company.get((place.operator_company_id, place.supply_class))
+        if version is None:
+            continue
+        if version.id not in snapshots:
+            snapshots[version.id] = StationPrices(
+                market=snapshot_of(version, "market"), agreement=snapshot_of(version, "agreement"), valid_until=ends
+            )
+        found[place.id] = snapshots[version.id]
+    return found
+
+
+async def get_version(*, version_id: UUID, company_ids: frozenset[UUID]) -> TariffVersionView:
+    """Return a version of one of these companies; raises NotFound, also for another company's."""
+    version = await store.find_version(version_id)
+    if version is None or version.operator_company_id not in company_ids:
+        raise NotFound(kind="tariff")
+    return version
+
+
+async def list_versions(*, company_ids: frozenset[UUID], status: str | None = None) -> list[TariffVersionView]:
+    """Return the companies' versions, latest first."""
+    return await store.list_versions(sorted(company_ids), status)
+
+
+async def _check(
+    operator_company_id: UUID,
+    station_id: UUID | None,
+    spans: Sequence[Span],
+    prices: Sequence[Price],
+    parking: ParkingTerms,
+) -> None:
+    if station_id is not None:
+        place = await stations.get_station(station_id=station_id)
+        if place.operator_company_id != operator_company_id:
+            raise NotFound(kind="station")
+    faults = find_faults(spans, prices, parking)
+    if faults:
+        raise TariffInvalid(faults=[{"field": f.field, "problem": f.problem} for f in faults])
+
+
+async def draft_version(
+    *,
+    operator_company_id: UUID,
+    station_id: UUID | None,
+    supply_class: str,
+    name: str,
+    effective_from: datetime,
+    effective_to: datetime | None,
+    spans: Sequence[Span],
+    prices: Sequence[Price],
+    parking: ParkingTerms,
+    actor_id: UUID,
+    now: datetime,
+    replaces: UUID | None = None,
+) -> TariffVersionView:
+    """Write a draft, or write the draft `replaces` anew; raises TariffInvalid, TariffNotDraft.
+
+    Rewriting a draft makes the actor its author, so that approval still needs a second person.
+    """
+    await _check(operator_company_id, station_id, spans, prices, parking)
+    version_id = replaces or new_id()
+    fields = {
+        "id": version_id,
+        "operator_company_id": operator_company_id,
+        "station_id": station_id,
+        "supply_class": supply_class,
+        "name": name,
+        "effective_from": effective_from,
+        "effective_to": effective_to,
+        "spans": spans,
+        "parking": parking,
+        "created_by": actor_id,
+        "created_at": now,
+    }
+    async with db.transaction():
+        if replaces is None:
+            await store.add_version(fields)
+        else:
+            present = await store.find_version(replaces, lock=True)
+            if present is None or present.operator_company_id != operator_company_id:
+                raise NotFound(kind="tariff")
+            if present.status != "draft":
+                raise TariffNotDraft(status=present.status, needed="draft")
+            await store.replace_draft(version_id, fields)
+        await store.add_prices(version_id, prices)
+        await _record("tariff.drafted", version_id, operator_company_id, actor_id, now)
+    return await get_version(version_id=version_id, company_ids=frozenset({operator_company_id}))
+
+
+async def approve_version(
+    *, version_id: UUID, company_ids: frozenset[UUID], actor_id: UUID, now: datetime
+) -> TariffVersionView:
+    """Approve a draft as the second person; raises TariffNeedsSecondPerson, TariffNotDraft."""
+    async with db.transaction():
+        version = await _locked(version_id, company_ids, "draft")
+        if version.created_by == actor_id:
+            raise TariffNeedsSecondPerson()
+        await store.approve(version_id, actor_id, now)
+        await _record("tariff.approved", version_id, version.operator_company_id, actor_id, now)
+    return await get_version(version_id=version_id, company_ids=company_ids)
+
+
+async def publish_version(
+    *, version_id: UUID, company_ids: frozenset[UUID], actor_id: UUID, now: datetime
+) -> TariffVersionView:
+    """Publish an approved version; raises TariffPeriodRefused, TariffNotDraft. The open end before it is closed at
+    its start.
+    """
+    async with db.transaction():
+        version = await _locked(version_id, company_ids, "approved")
+        scope_id = version.station_id or version.operator_company_id
+        rows = await store.list_published(scope_id, version.supply_class)
+        decision = decide_publication(
+            effective_from=version.effective_from,
+            effective_to=version.effective_to,
+            published=[(row["id"], row["effective_from"], row["effective_to"]) for row in rows],
+            now=now,
+        )
+        if isinstance(decision, Refusal):
+            raise TariffPeriodRefused(reason=decision.reason, at=decision.at.isoformat())
+        if decision.closes is not None:
+            await store.close_version(decision.closes, version.effective_from)
+        await store.publish(version_id, actor_id, now)
+        await _record("tariff.published", version_id, version.operator_company_id, actor_id, now)
+    return await get_version(version_id=version_id, company_ids=company_ids)
+
+
+async def _locked(version_id: UUID, company_ids: frozenset[UUID], needed: str) -> TariffVersionView:
+    version = await store.find_version(version_id, lock=True)
+    if version is None or version.operator_company_id not in company_ids:
+        raise NotFound(kind="tariff")
+    if version.status != needed:
+        raise TariffNotDraft(status=version.status, needed=needed)
+    return version
+
+
+async def _record(action: str, version_id: UUID, company_id: UUID, actor_id: UUID, now: datetime) -> None:
+    await audit.record(
+        actor_id=actor_id,
+        actor_role="operator",
+        action=action,
+        object_kind="tariff_version",
+        object_id=version_id,
+        detail={},
+        now=now,
+        operator_company_id=company_id,
+    )
