@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from backend.core import crypto, db, jobs
-from backend.core.auth import GrantSource, Tickets, Tokens
+from backend.core.auth import GrantSource, LoginSource, Tickets, Tokens
 from backend.core.clock import Clock, SystemClock
 from backend.core.live import Live
 from backend.core.services import Services
@@ -51,8 +51,10 @@ def build_services(settings: Settings, *, clock: Clock | None = None, valkey: "R
     services.put(Tokens, Tokens(settings.token_secret, clock))
     services.put(Tickets, Tickets(valkey))
     from backend.accounts import service as accounts  # the features' own clients come after the core's
+    from backend.accounts.service import logins
 
     services.put(GrantSource, GrantSource(lambda account_id: accounts.load_grants(account_id=account_id)))
+    services.put(LoginSource, LoginSource(logins.is_open))
     for feature in SERVING:
         gateways = f"backend.{feature}.gateways"
         try:

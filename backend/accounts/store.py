@@ -365,8 +365,8 @@ async def lock_session(*, session_id: UUID) -> Record | None:
 
 
 async def is_session_open(*, session_id: UUID) -> bool:
-    """Say whether the login has not been ended."""
-    return bool(await db.fetchval("SELECT ended_at IS NULL FROM login_session WHERE id = $1", session_id))
+    """Say whether the login has not been ended; its row outlives its access tokens by weeks."""
+    return not await db.fetchval("SELECT ended_at IS NOT NULL FROM login_session WHERE id = $1", session_id)
 
 
 async def end_session(*, session_id: UUID, reason: str, now: datetime) -> None:
