@@ -5,25 +5,30 @@ migrated template (`committing`).
 """
 
 import asyncio
+import base64
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import psutil
 import pytest
 from piccolo.engine.postgres import PostgresEngine
 from redis.asyncio import Redis
 
+from backend import wiring
+from backend.app import create_app
 from backend.cli.migrations import migrate
 from backend.core import crypto, db, jobs
 from backend.core.crypto import Keyring
-from backend.features import FEATURES
+from backend.core.live import Live
+from backend.core.services import Services
+from backend.core.settings import Settings
 from sandbox.servers import processes
 from sandbox.servers.postgres import APP, DATABASE, OWNER, PostgresPasswords, PostgresServer, run_as_superuser
 from sandbox.servers.valkey import ValkeyServer
@@ -73,7 +78,7 @@ def postgres(server_folder: Path) -> Iterator[PostgresServer]:
 def _wired() -> None:
     """Install what a composition root installs for a process: keys and job handlers."""
     crypto.install_keyring(Keyring(keys={1: bytes(range(32))}, lookup_key=bytes(range(32, 64))))
-    jobs.wire(import_module(f"backend.{feature}.jobs").JOBS for feature in (*FEATURES[1:], "discovery", "privacy"))
+    jobs.wire(wiring.collect_jobs())
 
 
 @pytest.fixture(scope="session")
@@ -140,3 +145,43 @@ def now() -> datetime:
 def clock(now: datetime) -> FixedClock:
     """A clock that stands at `now` until the test moves it."""
     return FixedClock(now)
+
+
+@pytest.fixture
+def settings(postgres: PostgresServer, valkey_server: ValkeyServer, tmp_path: Path) -> Settings:
+    """The settings of a process in the tests. Every outside address is a closed port: nothing ever calls out."""
+    closed = "http://127.0.0.1:9"
+    outside = ("SMS_URL", "VOICE_URL", "WECHAT_URL", "WECHAT_PAY_URL", "APNS_URL")
+    return Settings.from_environ(
+        {
+            "LINLI_DATABASE_URL": postgres.url(APP, WORKING_DATABASE),
+            "LINLI_REDIS_URL": valkey_server.url,
+            "LINLI_MQTT_URL": "mqtt://linli:password@127.0.0.1:9",
+            "LINLI_TOKEN_SECRET": "a-secret-for-tests-of-at-least-32-characters",
+            "LINLI_DATA_KEYS": "1:" + base64.b64encode(bytes(range(32))).decode(),
+            "LINLI_LOOKUP_KEY": base64.b64encode(bytes(range(32, 64))).decode(),
+            "LINLI_EVIDENCE_DIR": str(tmp_path / "evidence"),
+            **{f"LINLI_{name}": closed for name in outside},
+        }
+    )
+
+
+@pytest.fixture
+async def services(settings: Settings, valkey: Redis, clock: FixedClock) -> AsyncIterator[Services]:
+    """The clients of a process, as `backend.wiring` makes them, with a clock that stands still.
+
+    A test puts a fake gateway of its own in with `services.put(Gateway, fake)`.
+    """
+    made = wiring.build_services(settings, clock=clock, valkey=valkey)
+    yield made
+    await made.get(Live).close()
+
+
+@pytest.fixture
+async def api(database: PostgresEngine, services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client of the whole application, in this process and in the test's transaction; texts in English."""
+    transport = httpx.ASGITransport(app=create_app(services), raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://linli.test", headers={"Accept-Language": "en"}
+    ) as client:
+        yield client

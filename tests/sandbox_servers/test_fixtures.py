@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+import httpx
 import pytest
 from piccolo.engine.postgres import PostgresEngine
 from redis.asyncio import Redis
@@ -52,3 +53,13 @@ class TestValkey:
     async def test_starts_empty(self, valkey: Redis, turn: int) -> None:
         assert await valkey.dbsize() == 0
         await valkey.set("x", turn)
+
+
+class TestApi:
+    async def test_answers_in_the_tests_own_transaction(self, api: httpx.AsyncClient) -> None:
+        answer = await api.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+
+    async def test_answers_an_unknown_path_with_a_problem(self, api: httpx.AsyncClient) -> None:
+        answer = await api.get("/v1/nothing-here")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
