@@ -1,0 +1,111 @@
+"""Events, handlers, timers and ticks."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+import pytest
+from piccolo.engine.postgres import PostgresEngine
+
+from backend.core import db, jobs
+from backend.core.jobs import Event, JobContext, Jobs
+from backend.core.services import Services
+from tests.fakes import FixedClock
+from tests.jobs import queued_jobs, run_due_jobs
+
+
+class BellRang(Event):
+    bell: str
+
+
+class Reminder(msgspec.Struct, frozen=True):
+    text: str
+
+
+heard: list[str] = []
+TABLE = Jobs("bells")
+
+
+@TABLE.on(BellRang)
+async def open_door(event: BellRang, job: JobContext) -> None:
+    heard.append(f"door {event.bell}")
+
+
+@TABLE.on(BellRang)
+async def wake_dog(event: BellRang, job: JobContext) -> None:
+    heard.append(f"dog {event.bell}")
+
+
+@TABLE.timer("remind", Reminder)
+async def remind(payload: Reminder, job: JobContext) -> None:
+    heard.append(payload.text)
+
+
+@TABLE.every("tick", seconds=60)
+async def tick(job: JobContext) -> None:
+    heard.append("tick")
+
+
+@pytest.fixture(autouse=True)
+def _bells() -> Iterator[None]:
+    heard.clear()
+    before = jobs.registry()
+    jobs.wire([TABLE])
+    yield
+    jobs._registry = before
+
+
+class TestEmit:
+    async def test_writes_the_event_and_runs_every_handler_once(self, database: PostgresEngine, now: datetime) -> None:
+        async with db.transaction():
+            event_id = await jobs.emit(BellRang(bell="north"), now=now)
+        row = await db.fetchrow("SELECT name, payload FROM domain_event WHERE id = $1", event_id)
+        assert row is not None
+        assert (row["name"], msgspec.json.decode(row["payload"])) == ("BellRang", {"bell": "north"})
+        assert sorted(await run_due_jobs(now=now)) == ["bells.open_door", "bells.wake_dog"]
+        assert sorted(heard) == ["dog north", "door north"]
+
+    async def test_leaves_nothing_behind_when_the_change_is_rolled_back(
+        self, database: PostgresEngine, now: datetime
+    ) -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with db.transaction():
+                await jobs.emit(BellRang(bell="north"), now=now)
+                raise ZeroDivisionError
+        assert await queued_jobs() == []
+        assert await db.fetchval("SELECT count(*) FROM domain_event") == 0
+
+    async def test_refuses_to_run_outside_a_transaction(self, committing: PostgresEngine, now: datetime) -> None:
+        with pytest.raises(RuntimeError, match="inside the transaction"):
+            await jobs.emit(BellRang(bell="north"), now=now)
+
+
+class TestSchedule:
+    async def test_waits_until_it_is_due(self, database: PostgresEngine, now: datetime) -> None:
+        async with db.transaction():
+            due = now + timedelta(minutes=5)
+            await jobs.schedule("bells.remind", Reminder("tea"), due_at=due, now=now)
+        assert await run_due_jobs(now=now) == []
+        assert await run_due_jobs(now=now + timedelta(minutes=6)) == ["bells.remind"]
+        assert heard == ["tea"]
+
+    async def test_skips_a_second_one_with_the_same_key(self, database: PostgresEngine, now: datetime) -> None:
+        async with db.transaction():
+            for text in ("tea", "more tea"):
+                due = now + timedelta(minutes=5)
+                await jobs.schedule("bells.remind", Reminder(text), due_at=due, now=now, dedupe_key="x")
+        assert len(await queued_jobs()) == 1
+
+    async def test_names_a_timer_that_does_not_exist(self, database: PostgresEngine, now: datetime) -> None:
+        with pytest.raises(ValueError, match=r"bells\.forget"):
+            await jobs.schedule("bells.forget", Reminder("tea"), due_at=now, now=now)
+
+
+class TestTick:
+    async def test_runs_once_however_many_workers_try(self, committing: PostgresEngine, now: datetime) -> None:
+        context = JobContext(now=now, clock=FixedClock(now), services=Services(), job_id=0, attempt=0)
+        (only,) = jobs.registry().ticks
+        ran = await asyncio.gather(*[jobs.run_tick(only, context) for _ in range(8)])
+        assert sorted(ran) == [False] * 7 + [True]
+        assert heard == ["tick"]
