@@ -60,7 +60,11 @@ class TestASession:
             ([DeviceStarted(), StartAccepted()], "charging", ["announce_start"]),
             ([StartUnanswered(), DeviceStarted()], "charging", ["send_start", "announce_start"]),
             ([StartUnanswered(), StartUnanswered()], "requested", ["send_start"]),
-            ([StartUnanswered(), StartUnanswered(), StartOverdue()], "failed", ["send_start", "send_stop", "announce_failure"]),
+            (
+                [StartUnanswered(), StartUnanswered(), StartOverdue()],
+                "failed",
+                ["send_start", "send_stop", "announce_failure"],
+            ),
             ([StartRefused("fault")], "failed", ["announce_failure"]),
             ([StartAccepted(), ConnectorBecame("charging"), DeviceStarted()], "charging", ["announce_start"]),
             ([StartAccepted(), StopAsked("resident")], "ending", ["send_stop"]),
