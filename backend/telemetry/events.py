@@ -1,9 +1,9 @@
 """What devices told us, as events that other features react to.
 
 All carry who (`device_id`, `device_code`, `station_id`) and when: `occurred_at` is the device's time corrected by its
-clock offset, or the arrival time where its clock was implausible (`clock_flagged`); `received_at` is when the bridge took
-it from the broker. The same fact may come twice in different words (a `state` and an `event` of one smoke alarm), so
-consumers are idempotent by what they decide, not by the event's id.
+clock offset, or the arrival time where its clock was implausible (`clock_flagged`); `received_at` is when the bridge
+took it from the broker. The same fact may come twice in different words (a `state` and an `event` of one smoke alarm),
+so consumers are idempotent by what they decide, not by the event's id.
 """
 
 from datetime import datetime
