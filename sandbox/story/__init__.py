@@ -1,0 +1,1 @@
+"""`./dev story`: the main job, once through, over real HTTP, WebSocket and MQTT."""
