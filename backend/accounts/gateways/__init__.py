@@ -10,7 +10,5 @@ def put_gateways(services: Services, settings: Settings) -> None:
     """Make the clients of accounts from the settings."""
     services.put(
         WeChatLogin,  # type: ignore[type-abstract]
-        WeChatCodes(
-            base_url=settings.wechat_url, app_id=settings.wechat_app_id, app_secret=settings.wechat_app_secret
-        ),
+        WeChatCodes(base_url=settings.wechat_url, app_id=settings.wechat_app_id, app_secret=settings.wechat_app_secret),
     )

@@ -1,6 +1,6 @@
 """The mini-program's login: jscode2session of the WeChat server.
 
-Source: developers.weixin.qq.com, auth.code2Session. The answer is HTTP 200 with JSON in `text/plain`, errors in `errcode`.
+Source: developers.weixin.qq.com, auth.code2Session. The answer is HTTP 200, JSON in `text/plain`, errors in `errcode`.
 The app secret travels in the query: never log this address (httpx's own request log is silenced in core.logging).
 """
 
@@ -28,7 +28,7 @@ class WeChatCodes:
         self._app_secret = app_secret
 
     async def openid_for(self, code: str) -> str:
-        """Return the openid behind a code of `wx.login()`; raises GatewayError, permanent where the code is at fault."""
+        """Return the openid behind a code of `wx.login()`; raises GatewayError, permanent if the code is at fault."""
         query = {
             "appid": self._app_id,
             "secret": self._app_secret,
@@ -45,7 +45,9 @@ class WeChatCodes:
         try:
             answer = msgspec.json.decode(response.content, type=_Answer)
         except msgspec.MsgspecError:
-            raise GatewayError("WeChat login: the answer is not JSON of the documented shape", permanent=False) from None
+            raise GatewayError(
+                "WeChat login: the answer is not JSON of the documented shape", permanent=False
+            ) from None
         if answer.errcode or not answer.openid:
             raise GatewayError(
                 f"WeChat login: errcode {answer.errcode}",

@@ -20,7 +20,7 @@ from backend.core.errors import Conflict, NotFound
 Chemistry = Literal["ncm", "lfp", "unknown"]
 Platform = Literal["ios", "android", "harmony"]
 Purpose = Literal["service_terms", "plate_recognition", "location", "marketing"]
-"""Why data is processed, each with its own consent (PIPL art. 14): contract, plates read at the gate, search, advertising."""
+"""Why data is processed, each with its own consent (PIPL art. 14): contract, plate reading, search, advertising."""
 
 PUSH_TOKENS_KEPT = 5
 """A person has a handful of devices; older tokens are almost always dead."""
@@ -362,7 +362,7 @@ def staff_view(row: Record) -> StaffView:
 async def list_staff(
     *, operator_company_id: UUID, roles: tuple[Role, ...], station_id: UUID | None = None
 ) -> list[StaffView]:
-    """Return the company's people with one of these roles; with `station_id`, those serving all stations or that one."""
+    """Return the company's people with one of these roles; with `station_id`, those of all stations or that one."""
     rows = await store.list_staff(operator_company_ids=[operator_company_id], roles=list(roles), station_id=station_id)
     return [staff_view(row) for row in rows]
 

@@ -95,7 +95,10 @@ def _hash_of(code_id: UUID, code: str) -> bytes:
 def _wait(kind: type[TooMany], again_at: datetime, now: datetime) -> TooMany:
     """Build the error that says when, rounded up to the second."""
     seconds = -int(-(again_at - now).total_seconds() // 1)
-    return kind(retry_after_s=seconds, again_at=(now + timedelta(seconds=seconds)).astimezone(BEIJING).strftime("%m-%d %H:%M:%S"))
+    return kind(
+        retry_after_s=seconds,
+        again_at=(now + timedelta(seconds=seconds)).astimezone(BEIJING).strftime("%m-%d %H:%M:%S"),
+    )
 
 
 async def request_code(

@@ -1,9 +1,9 @@
 """Logging in: by SMS code, by WeChat; refresh tokens that rotate, with reuse ending the whole login.
 
 A login (`login_session`) is a family of refresh tokens, of which one at a time is unused. Presenting a used one means
-that two parties hold tokens of this login, so it is ended (RFC 9700, 4.14.2). The exception is the first ten seconds: an
-app that refreshes twice at once, or lost the answer, gets `refresh_superseded` and keeps its login; it uses the tokens the
-other call got (or repeats that call with the same Idempotency-Key). It never gets tokens from an old one.
+that two parties hold tokens of this login, so it is ended (RFC 9700, 4.14.2). The exception is the first ten seconds:
+an app that refreshes twice at once, or lost the answer, gets `refresh_superseded` and keeps its login; it uses the
+tokens the other call got (or repeats that call with the same Idempotency-Key). It never gets tokens from an old one.
 """
 
 import secrets
@@ -62,7 +62,9 @@ class RefreshSuperseded(Conflict):
     code = "refresh_superseded"
     title_en = "The token was refreshed a moment ago"
     title_zh = "令牌刚刚已刷新"
-    detail_en = "Use the tokens that the other call got. To repeat a call whose answer was lost, send the same Idempotency-Key."
+    detail_en = (
+        "Use the tokens that the other call got. To repeat a call whose answer was lost, send the same Idempotency-Key."
+    )
     detail_zh = "请使用另一请求获得的新令牌；若响应丢失，请使用相同的 Idempotency-Key 重试。"
 
 
@@ -113,9 +115,7 @@ async def _openid_for(code: str, wechat: WeChatLogin) -> str:
         raise Unavailable from error
 
 
-async def log_in_by_wechat(
-    *, code: str, wechat: WeChatLogin, locale: str, tokens: Tokens, now: datetime
-) -> TokenPair:
+async def log_in_by_wechat(*, code: str, wechat: WeChatLogin, locale: str, tokens: Tokens, now: datetime) -> TokenPair:
     """Log in with the mini-program's code; a new openid gets an account. Raises WechatCodeInvalid, Unavailable."""
     openid = await _openid_for(code, wechat)
     async with db.transaction():
@@ -131,7 +131,7 @@ async def log_in_by_wechat(
 
 
 async def bind_phone(*, account_id: UUID, phone: str, code: str, address: str, now: datetime) -> None:
-    """Put a phone on an account that logs in by WeChat, or change it; raises PhoneTaken and what `check_code` raises."""
+    """Put a phone on an account that logs in by WeChat, or change it; raises PhoneTaken and all of `check_code`."""
     await codes.check_code(phone=phone, purpose="bind", subject_id=account_id, code=code, address=address, now=now)
     await accounts.put_phone(account_id=account_id, phone=accounts.phones.normalise(phone))
 

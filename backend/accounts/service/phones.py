@@ -20,7 +20,7 @@ class PhoneInvalid(Invalid):
 def normalise(text: str) -> str:
     """Return the 11 digits of a mobile number written in any usual way; raises PhoneInvalid.
 
-    Landlines are refused: they cannot receive a code. So are numbers from abroad: the SMS signature does not cover them.
+    Landlines are refused: they cannot receive a code. So are numbers from abroad: the SMS signature is domestic.
     """
     try:
         number = phonenumbers.parse(unicodedata.normalize("NFKC", text), "CN")

@@ -82,9 +82,7 @@ async def give_role(
             account_id = await accounts.ensure_account(phone=phone, name=name, now=now)
             profile = await accounts.get_profile(account_id=account_id)
             if not profile.name:
-                await store.set_profile(
-                    account_id=account_id, name_cipher=crypto.encrypt(name), locale=profile.locale
-                )
+                await store.set_profile(account_id=account_id, name_cipher=crypto.encrypt(name), locale=profile.locale)
             grant_id = await store.add_grant(
                 account_id=account_id,
                 role=role,
@@ -101,7 +99,11 @@ async def give_role(
                 action="staff.role_given",
                 object_kind="staff_grant",
                 object_id=grant_id,
-                detail={"account_id": str(account_id), "role": role, "station_id": str(station_id) if station_id else None},
+                detail={
+                    "account_id": str(account_id),
+                    "role": role,
+                    "station_id": str(station_id) if station_id else None,
+                },
                 now=now,
                 operator_company_id=company_id,
             )
@@ -119,7 +121,10 @@ async def remove_role(*, staff: Staff, grant_id: UUID, now: datetime) -> None:
         if grant is None or grant["operator_company_id"] not in own:
             raise NotFound(kind="staff")
         company_id: UUID = grant["operator_company_id"]
-        if grant["role"] == "operator" and await store.count_grants(operator_company_id=company_id, role="operator") < 2:
+        if (
+            grant["role"] == "operator"
+            and await store.count_grants(operator_company_id=company_id, role="operator") < 2
+        ):
             raise LastOperator
         await store.revoke_grant(grant_id=grant_id, now=now)
         await audit.record(
