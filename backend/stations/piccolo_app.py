@@ -6,6 +6,6 @@ APP_CONFIG = AppConfig(
     app_name="stations",
     migrations_folder_path=str(Path(__file__).parent / "piccolo_migrations"),
     table_classes=table_finder(modules=["backend.stations.tables"], exclude_imported=True),
-    migration_dependencies=[],
+    migration_dependencies=["backend.accounts.piccolo_app"],
     commands=[],
 )

@@ -78,7 +78,8 @@ class WechatCodeInvalid(Invalid):
     detail_zh = "请重新调用 wx.login() 获取凭证；凭证 5 分钟内有效且仅可使用一次。"
 
 
-async def _open_login(*, account_id: UUID, method: str, tokens: Tokens, now: datetime) -> TokenPair:
+async def open_login(*, account_id: UUID, method: str, tokens: Tokens, now: datetime) -> TokenPair:
+    """Begin a login of somebody who has proven who they are."""
     session_id = await store.add_session(account_id=account_id, method=method, now=now)
     return await _issue(account_id=account_id, session_id=session_id, tokens=tokens, now=now)
 
@@ -103,7 +104,7 @@ async def log_in_by_sms(
     await codes.check_code(phone=phone, purpose="login", code=code, address=address, now=now)
     async with db.transaction():
         account_id = await accounts.ensure_account(phone=phone, now=now, locale=locale)
-        return await _open_login(account_id=account_id, method="sms", tokens=tokens, now=now)
+        return await open_login(account_id=account_id, method="sms", tokens=tokens, now=now)
 
 
 async def _openid_for(code: str, wechat: WeChatLogin) -> str:
@@ -127,7 +128,7 @@ async def log_in_by_wechat(*, code: str, wechat: WeChatLogin, locale: str, token
             account_id = await store.find_account_id_by_openid(openid_hash=openid_hash)
         if account_id is None:
             raise RuntimeError("the account was neither added nor found")
-        return await _open_login(account_id=account_id, method="wechat", tokens=tokens, now=now)
+        return await open_login(account_id=account_id, method="wechat", tokens=tokens, now=now)
 
 
 async def bind_phone(*, account_id: UUID, phone: str, code: str, address: str, now: datetime) -> None:
