@@ -61,6 +61,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     aliyun_key_id: Annotated[str, _doc("Aliyun AccessKey id", default="")]
     aliyun_key_secret: Annotated[str, _doc("Aliyun AccessKey secret", default="", secret=True)]
     sms_sign_name: Annotated[str, _doc("SMS signature registered at Aliyun", default="邻里充电")]
+    aliyun_templates: Annotated[
+        str,
+        _doc(
+            "Codes Aliyun gave our approved templates: SMS_login_code_zh=SMS_123456789,TTS_incident_page_zh=TTS_…; "
+            "one that is not named goes by our own code",
+            default="",
+        ),
+    ]
+    voice_show_number: Annotated[
+        str, _doc("Number shown on ringing calls; empty: one of the provider's pool", default="")
+    ]
     wechat_url: Annotated[str, _doc("WeChat API of the mini-program", default="https://api.weixin.qq.com")]
     wechat_app_id: Annotated[str, _doc("AppID of the mini-program", default="")]
     wechat_app_secret: Annotated[str, _doc("AppSecret of the mini-program", default="", secret=True)]

@@ -78,12 +78,6 @@ TEMPLATES: dict[str, Template] = {
         "Agreement signed",
         "Your service fee is at most 0.5 yuan/kWh and you may book the resident zone.",
     ),
-    "agreement_signing_code": Template(
-        "签署验证码",
-        "您的协议签署验证码为{code}，10分钟内有效，请勿告知他人。",
-        "Signing code",
-        "Your signing code is {code}, valid for 10 minutes. Do not share it.",
-    ),
     "all_clear": Template(
         "险情解除：{station}",
         "现场已确认安全，可以取车。感谢配合。",
@@ -107,6 +101,12 @@ TEMPLATES: dict[str, Template] = {
         "{station} {bay}号车位被其他车辆占用，正在为您处理。",
         "Your bay is blocked",
         "{station}: another car stands in bay {bay}. We are dealing with it.",
+    ),
+    "bind_code": Template(
+        "绑定验证码",
+        "您的手机绑定验证码为{code}，5分钟内有效，请勿告知他人。",
+        "Binding code",
+        "Your code to bind this phone is {code}, valid for 5 minutes. Do not share it.",
     ),
     "charge_interrupted": Template(
         "充电已中断",
@@ -251,6 +251,12 @@ TEMPLATES: dict[str, Template] = {
         "{station} {connector}号枪开始充电。",
         "Charging has started",
         "{station}: connector {connector} is charging.",
+    ),
+    "sign_code": Template(
+        "签署验证码",
+        "您的协议签署验证码为{code}，5分钟内有效，请勿告知他人。",
+        "Signing code",
+        "Your signing code is {code}, valid for 5 minutes. Do not share it.",
     ),
     "task_assigned": Template(
         "新任务：{station}",
