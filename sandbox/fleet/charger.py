@@ -146,6 +146,19 @@ class Charger(Device):
             gun.end(reason="power_lost", detail="reboot")
         self.flush()
 
+    def end_lost_session(self, *, number: int, session_id: str) -> None:
+        """Tell of a session that ran when the charger lost its power; what it can tell is the meter."""
+        gun = self.connectors[number]
+        gun.last_session_id = session_id
+        self._emit(
+            "session_ended",
+            connector=number,
+            session_id=session_id,
+            meter_wh=gun.meter_wh,
+            reason="power_lost",
+            detail="restart",
+        )
+
     def lose_power(self) -> None:
         """The mains fail: sessions end; a last gasp tells so."""
         for gun in self.connectors.values():

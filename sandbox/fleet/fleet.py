@@ -25,6 +25,7 @@ from sandbox.fleet.faults import FaultArgs, apply_fault
 from sandbox.fleet.life import Life
 from sandbox.fleet.link import Broker, Link, Outgoing
 from sandbox.fleet.lock import Lock
+from sandbox.fleet.memory import SAVE_EVERY_S, Memory
 from sandbox.fleet.plan import FleetPlan, StationPlan
 from sandbox.fleet.smoke import Smoke
 from sandbox.fleet.traffic import Bay, Gun, Traffic
@@ -60,9 +61,10 @@ class Entry:
 class Fleet:
     """All devices, cars and bays of a plan."""
 
-    def __init__(self, *, plan: FleetPlan, clock: Clock) -> None:
+    def __init__(self, *, plan: FleetPlan, clock: Clock, memory: Memory | None = None) -> None:
         self.plan = plan
         self.clock = clock
+        self.memory = memory
         self.traffic = Traffic()
         self.entries: dict[str, Entry] = {}
         self.stations: dict[str, StationPlan] = {station.code: station for station in plan.stations}
@@ -76,6 +78,9 @@ class Fleet:
             self._build(station)
         life_bays = [bay for bay in self.traffic.bays.values() if self.stations[bay.station].life]
         self.life = Life(traffic=self.traffic, bays=life_bays, seed=plan.seed)
+        self.chargers = [entry.device for entry in self.entries.values() if isinstance(entry.device, Charger)]
+        if memory is not None:
+            memory.restore(self.chargers)
 
     # ------------------------------------------------------------------ building
 
@@ -157,6 +162,8 @@ class Fleet:
             entry.link.start()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._tick_for_ever()), loop.create_task(self._keep_alive_for_ever())]
+        if self.memory is not None:
+            self._tasks.append(loop.create_task(self._remember_for_ever(self.memory)))
 
     async def stop(self) -> None:
         """Cut all devices off, as when the power of the street fails."""
@@ -166,6 +173,8 @@ class Fleet:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+        if self.memory is not None:
+            self.memory.save(self.chargers, clean=True)
         await asyncio.gather(*(entry.link.stop() for entry in self.entries.values()))
 
     def tick(self, *, dt_s: float) -> None:
@@ -190,6 +199,11 @@ class Fleet:
             for entry in list(self.entries.values()):
                 entry.link.keep_alive()
             await asyncio.sleep(KEEP_ALIVE_EVERY_S)
+
+    async def _remember_for_ever(self, memory: Memory) -> None:
+        while True:
+            memory.save(self.chargers)
+            await asyncio.sleep(SAVE_EVERY_S)
 
     # ------------------------------------------------------------------ for testers
 
