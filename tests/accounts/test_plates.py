@@ -56,7 +56,19 @@ class TestNormalise:
 
     @pytest.mark.parametrize(
         "written",
-        ["", "京", "京A1234", "京A123456", "京AI2345", "京O12345", "AA12345", "京AD1234O", "京AL12345", "美A12345", "京A12345💥"],
+        [
+            "",
+            "京",
+            "京A1234",
+            "京A123456",
+            "京AI2345",
+            "京O12345",
+            "AA12345",
+            "京AD1234O",
+            "京AL12345",
+            "美A12345",
+            "京A12345💥",
+        ],
     )
     def test_refuses_what_is_not_a_plate(self, written: str) -> None:
         with pytest.raises(PlateUnreadable):

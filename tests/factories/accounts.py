@@ -1,5 +1,6 @@
 """People, companies and logins as tests need them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import msgspec
 from backend.accounts import service as accounts
 from backend.accounts.service import VehicleView, logins
 from backend.core.auth import Tokens
+from backend.core.errors import GatewayError
 from backend.core.services import Services
 from tests.cast import CAST, Person
 
@@ -64,3 +66,33 @@ async def log_in(person: Person, *, services: Services, now: datetime) -> Login:
     account_id = await add_person(person)
     pair = await logins.open_login(account_id=account_id, method="sms", tokens=services.get(Tokens), now=now)
     return Login(account_id=account_id, access_token=pair.access_token, refresh_token=pair.refresh_token)
+
+
+class SentSms(msgspec.Struct):
+    """A `SmsGateway` that keeps what it was asked to send; `failing` makes the next sends fail so."""
+
+    sent: list[tuple[str, str, dict[str, str | int]]] = msgspec.field(default_factory=list)
+    failing: GatewayError | None = None
+
+    async def send(self, *, phone: str, template: str, params: Mapping[str, str | int], locale: str = "zh-CN") -> str:
+        """Keep the message, or fail."""
+        if self.failing is not None:
+            raise self.failing
+        self.sent.append((phone, template, dict(params)))
+        return f"sms-{len(self.sent)}"
+
+    def code_for(self, phone: str) -> str:
+        """Return the code in the newest SMS to this phone."""
+        return next(str(params["code"]) for to, _, params in reversed(self.sent) if to == phone)
+
+
+class KnownWechatCodes(msgspec.Struct):
+    """A `WeChatLogin` that knows some codes."""
+
+    openids: dict[str, str]
+
+    async def openid_for(self, code: str) -> str:
+        """Return the openid of a known code; others are not good."""
+        if code not in self.openids:
+            raise GatewayError("WeChat login: errcode 40029", permanent=True, code="40029")
+        return self.openids[code]
