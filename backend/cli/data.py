@@ -15,7 +15,7 @@ from backend.core import crypto, db, jobs
 from backend.core.clock import SystemClock
 from backend.core.errors import DomainError
 from backend.core.settings import Settings
-from backend.stations.service import importing
+from backend.stations.service import imports
 
 console = Console(stderr=True)
 
@@ -42,7 +42,7 @@ async def load_demo(settings: Settings, *, state_dir: Path) -> int:
 
 async def import_file(settings: Settings, *, kind: str, file: Path) -> int:
     """Import a CSV file with a progress bar; prints what became of the rows, and returns 1 when some were refused."""
-    run = importing.import_stations if kind == "stations" else importing.import_communities
+    run = imports.import_stations if kind == "stations" else imports.import_communities
     with Progress(console=console) as progress:
         task = progress.add_task(f"Importing {kind}", total=None)
 

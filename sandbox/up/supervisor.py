@@ -121,16 +121,7 @@ class Stack:
             "LINLI_PUBLIC_URL": f"http://127.0.0.1:{ports['api']}",
             "LINLI_EVIDENCE_DIR": str(self.state.folder / "evidence"),
             "LINLI_LOG_FORMAT": os.environ.get("LINLI_LOG_FORMAT", "json"),
-            **{
-                f"LINLI_SANDBOX_{name.upper()}PORT": str(ports[key])
-                for name, key in (
-                    ("", "sandbox"),
-                    ("wechat_pay_", "wechat_pay"),
-                    ("wechat_", "wechat"),
-                    ("apns_", "apns"),
-                    ("aliyun_", "aliyun"),
-                )
-            },
+            "LINLI_SANDBOX_PORT": str(ports["sandbox"]),
         }
 
     def _write_down(self) -> None:
@@ -165,16 +156,17 @@ class Stack:
 
     def _start_service(self) -> None:
         """Start the outside world first (its settings are the service's), then the service."""
-        settings_file = self.state.folder / "provider_settings.json"
-        settings_file.unlink(missing_ok=True)
+        told = self.state.folder / "sandbox.json"
+        told.unlink(missing_ok=True)
+        arguments = ["-m", "sandbox", "--state-dir", str(self.state.folder), "--port", str(self.ports["sandbox"])]
+        for name in ("wechat_pay", "wechat", "apns", "aliyun"):
+            arguments += [f"--{name.replace('_', '-')}-port", str(self.ports[name])]
         control = f"http://127.0.0.1:{self.ports['sandbox']}/"
-        outside = self._child(
-            "sandbox", ["-m", "sandbox"], lambda: settings_file.exists() and answers(control, any_status=True)
-        )
+        outside = self._child("sandbox", arguments, lambda: told.exists() and answers(control, any_status=True))
         self._start_child(outside)
         outside.wait_until_ready(timeout_s=READY_S, interrupted=self.interrupted)
         self._check()
-        self.environment |= json.loads(settings_file.read_text())
+        self.environment |= json.loads(told.read_text())["settings"]
         self.state.write_env(self.environment)
         ready = f"http://127.0.0.1:{self.ports['api']}/readyz"
         for name in ("bridge", "ingest", "worker", "api"):
