@@ -51,18 +51,17 @@ async def import_file(settings: Settings, *, kind: str, file: Path) -> int:
 
         async with opened(settings) as now:
             try:
-                report = await run(file, tell, now=now)
+                report = await run(file=file, now=now, on_progress=tell)
             except DomainError as error:
-                problem = getattr(error, "params", {}).get("problem", str(error))
                 progress.stop()
-                click.echo(f"{file}: {problem}", err=True)
+                click.echo(f"{file}: {error.detail('en') or error}", err=True)
                 return 1
     click.echo(
-        f"{report.rows} rows: {report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
+        f"{report.rows} rows: {report.added} added, {report.updated} updated, {report.unchanged} unchanged, "
         f"{report.refused_rows} refused"
     )
     for refusal in report.refused:
-        click.echo(f"  row {refusal.row}: {refusal.field} is {refusal.value!r}; right would be {refusal.right}")
+        click.echo(f"  line {refusal.line}: {refusal.reason}")
     return 1 if report.refused else 0
 
 
