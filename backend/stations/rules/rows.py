@@ -16,10 +16,15 @@ class RefusedRow(msgspec.Struct, frozen=True, kw_only=True):
     right.
     """
 
-    row: int
+    line: int
     field: str
     value: str
     right: str
+
+    @property
+    def reason(self) -> str:
+        """What was wrong, in one line."""
+        return f"{self.field or 'the row'} is {self.value!r}; right would be {self.right}"
 
 
 class CommunityRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +60,7 @@ class _Reader:
 
     def refuse(self, field: str, right: str) -> None:
         value = self.fields.get(field, "")
-        self.refusals.append(RefusedRow(row=self.row, field=field, value=value[:80], right=right))
+        self.refusals.append(RefusedRow(line=self.row, field=field, value=value[:80], right=right))
 
     def text(self, field: str, longest: int) -> str:
         value = self.fields.get(field, "").strip()
@@ -140,7 +145,7 @@ def read_table(
             yield (
                 number,
                 RefusedRow(
-                    row=number,
+                    line=number,
                     field="",
                     value=",".join(cells)[:80],
                     right=f"{len(header)} cells as in the header; here are {len(cells)}",

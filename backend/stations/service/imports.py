@@ -11,7 +11,6 @@ import msgspec
 
 from backend.accounts import service as accounts
 from backend.core import db
-from backend.core.clock import SystemClock
 from backend.core.errors import Invalid
 from backend.stations import store_import
 from backend.stations.rules.rows import (
@@ -47,18 +46,18 @@ class FileRefused(Invalid):
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the file's rows: `rows` = `added` + `changed` + `unchanged` + the rows in `refused`."""
+    """What became of the file's rows: `rows` = `added` + `updated` + `unchanged` + the rows in `refused`."""
 
     rows: int
     added: int
-    changed: int
+    updated: int
     unchanged: int
     refused: tuple[RefusedRow, ...]
 
     @property
     def refused_rows(self) -> int:
         """How many rows were refused; one row may be refused for several fields."""
-        return len({refusal.row for refusal in self.refused})
+        return len({refusal.line for refusal in self.refused})
 
 
 def _ignore(done: int, total: int) -> None:
@@ -96,10 +95,10 @@ def _table(source: Path | bytes, columns: Sequence[str]) -> list[tuple[int, dict
 
 
 async def import_communities(
-    path: Path | bytes, progress: Progress = _ignore, *, now: datetime | None = None, source: str = ""
+    *, file: Path | bytes, now: datetime, on_progress: Progress = _ignore, source: str = ""
 ) -> ImportReport:
     """Add or change compounds by name and district (columns name, district, lng, lat; GCJ-02); raises FileRefused."""
-    table = _table(path, COMMUNITY_COLUMNS)
+    table = _table(file, COMMUNITY_COLUMNS)
     refused: list[RefusedRow] = []
     taken: dict[tuple[str, str], CommunityRow] = {}
     for number, fields in table:
@@ -111,33 +110,32 @@ async def import_communities(
         if first is not found:
             refused.append(
                 RefusedRow(
-                    row=number,
+                    line=number,
                     field="name",
                     value=found.name,
                     right=f"one row for each name in a district; row {first.row} has it already",
                 )
             )
-    at = now or SystemClock().now()
     rows = list(taken.values())
     written: list[bool] = []
     for start in range(0, len(rows), BATCH):
-        written += await store_import.put_communities(rows[start : start + BATCH], source or _name_of(path), at)
-        progress(len(table) - len(rows) + min(start + BATCH, len(rows)), len(table))
-    progress(len(table), len(table))
+        written += await store_import.put_communities(rows[start : start + BATCH], source or _name_of(file), now)
+        on_progress(len(table) - len(rows) + min(start + BATCH, len(rows)), len(table))
+    on_progress(len(table), len(table))
     return ImportReport(
         rows=len(table),
         added=sum(written),
-        changed=len(written) - sum(written),
+        updated=len(written) - sum(written),
         unchanged=len(rows) - len(written),
         refused=tuple(refused),
     )
 
 
 async def import_stations(
-    path: Path | bytes,
-    progress: Progress = _ignore,
     *,
-    now: datetime | None = None,
+    file: Path | bytes,
+    now: datetime,
+    on_progress: Progress = _ignore,
     source: str = "",
     operator_company_id: UUID | None = None,
     code_prefix: str = CODE_PREFIX,
@@ -148,11 +146,10 @@ async def import_stations(
     They have no devices, so their connectors are unknown, never free, and they are not pilot stations. Without a
     company they go to the holder of public data. A charger that is no longer counted is retired. Raises FileRefused.
     """
-    table = _table(path, STATION_COLUMNS)
-    at = now or SystemClock().now()
+    table = _table(file, STATION_COLUMNS)
     if operator_company_id is None:
         operator_company_id = await accounts.add_operator_company(
-            code=PUBLIC_COMPANY_CODE, name=PUBLIC_COMPANY_NAME, now=at
+            code=PUBLIC_COMPANY_CODE, name=PUBLIC_COMPANY_NAME, now=now
         )
     refused: list[RefusedRow] = []
     taken: dict[str, StationRow] = {}
@@ -165,7 +162,7 @@ async def import_stations(
         if first is not found:
             refused.append(
                 RefusedRow(
-                    row=number,
+                    line=number,
                     field="station_id",
                     value=found.station_id,
                     right=f"one row for each station; row {first.row} has it already",
@@ -176,27 +173,27 @@ async def import_stations(
         del taken[row.station_id]
         refused.append(
             RefusedRow(
-                row=row.row,
+                line=row.row,
                 field="station_id",
                 value=row.station_id,
                 right="a station of your own company or a new one",
             )
         )
     rows = list(taken.values())
-    added = changed = 0
+    added = updated = 0
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        new, touched = await _put_batch(batch, code_prefix, operator_company_id, source or _name_of(path), at)
+        new, touched = await _put_batch(batch, code_prefix, operator_company_id, source or _name_of(file), now)
         added += len(new)
-        changed += len(touched - new)
-        progress(len(table) - len(rows) + start + len(batch), len(table))
-    progress(len(table), len(table))
+        updated += len(touched - new)
+        on_progress(len(table) - len(rows) + start + len(batch), len(table))
+    on_progress(len(table), len(table))
     return ImportReport(
         rows=len(table),
         added=added,
-        changed=changed,
-        unchanged=len(rows) - added - changed,
-        refused=tuple(sorted(refused, key=lambda refusal: refusal.row)),
+        updated=updated,
+        unchanged=len(rows) - added - updated,
+        refused=tuple(sorted(refused, key=lambda refusal: refusal.line)),
     )
 
 
@@ -219,5 +216,5 @@ async def _put_batch(
     return {row["code"] for row in written if row["added"]}, touched
 
 
-def _name_of(path: Path | bytes) -> str:
-    return "upload" if isinstance(path, bytes) else path.name[:120]
+def _name_of(file: Path | bytes) -> str:
+    return "upload" if isinstance(file, bytes) else file.name[:120]
