@@ -117,6 +117,7 @@ class DeviceState(Table, tablename="device_state"):
     clock_offset_ms = BigInt(null=True, default=None)
     clock_candidate_ms = BigInt(null=True, default=None)
     clock_candidate_count = SmallInt(default=0)
+    clock_candidate_at = Timestamptz(null=True, default=None)
     firmware = Varchar(length=120, null=True, default=None)
     battery_pct = Real(null=True, default=None)
 
@@ -181,12 +182,16 @@ class ConnectorStatusPeriod(Table, tablename="connector_status_period"):
 
 
 class PlatformSight(Table, tablename="platform_sight"):
-    """Since when each bridge and ingest process has been seeing devices without a break; silence is judged by it."""
+    """Since when each bridge and ingest process has been seeing devices without a break; silence is judged by it.
+
+    `caught_up_to`, of ingest: whatever was appended to the streams before it is in the history.
+    """
 
     name = Varchar(length=80, primary_key=True)
     role = Varchar(length=10)
     sighted_since = Timestamptz()
     seen_at = Timestamptz()
+    caught_up_to = Timestamptz(null=True, default=None)
 
 
 class BridgeLane(Table, tablename="bridge_lane"):
