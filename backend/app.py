@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from backend import wiring
-from backend.core import db, jobs
+from backend.core import db, jobs, lifeline
 from backend.core.auth import (
     Tokens,
     provide_caller,
@@ -174,6 +174,7 @@ def create_app(services: Services, *, lifespan: Any = None) -> ASGIApp:
 
 def served() -> ASGIApp:
     """Return the application for Granian (factory): settings from the environment, database in its lifespan."""
+    lifeline.follow_parent()
     settings = Settings.from_environ()
     configure_logging(process="api", log_format=settings.log_format, level=settings.log_level)
     services = wiring.build_services(settings)

@@ -62,7 +62,7 @@ def up(fresh: bool) -> None:
 def api() -> None:
     """Serve the HTTP API and its live paths."""
     from backend.app import main as run_api
-    from backend.cli.lifeline import follow_parent_if_supervised
+    from backend.core.lifeline import follow_parent_if_supervised
 
     follow_parent_if_supervised()
     run_api()
@@ -71,7 +71,7 @@ def api() -> None:
 @linli.command()
 def bridge() -> None:
     """Carry device messages from the MQTT broker to Valkey and PostgreSQL, and commands back."""
-    from backend.cli.lifeline import follow_parent_if_supervised
+    from backend.core.lifeline import follow_parent_if_supervised
 
     follow_parent_if_supervised()
     import runpy
@@ -84,7 +84,7 @@ def ingest() -> None:
     """Write telemetry from Valkey's streams to state and history."""
     from importlib import import_module
 
-    from backend.cli.lifeline import follow_parent_if_supervised
+    from backend.core.lifeline import follow_parent_if_supervised
 
     follow_parent_if_supervised()
     import_module("backend.ingest").main()
@@ -93,7 +93,7 @@ def ingest() -> None:
 @linli.command()
 def worker() -> None:
     """Run timers and reactions to events."""
-    from backend.cli.lifeline import follow_parent_if_supervised
+    from backend.core.lifeline import follow_parent_if_supervised
     from backend.worker import main as run_worker
 
     follow_parent_if_supervised()

@@ -155,6 +155,7 @@ def launch(
             env=dict(os.environ if env is None else env),
             cwd=cwd,
             start_new_session=True,
+            umask=0o077,
             user=None if user is None else user.uid,
             group=None if user is None else user.gid,
             extra_groups=None if user is None else [],

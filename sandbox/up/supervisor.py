@@ -145,6 +145,7 @@ class Stack:
             cwd=CHECKOUT,
             env=self._child_environment(),
             start_new_session=True,
+            umask=0o077,
         )
         while program.poll() is None:
             if self.interrupted():

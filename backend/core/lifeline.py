@@ -1,4 +1,8 @@
-"""A process of `linli up` ends with its parent, also where its own helpers (Granian's workers) would stay behind."""
+"""A process that ends with its parent, where a parent killed with -9 cannot say goodbye.
+
+`linli up` follows its terminal this way, and Granian's worker its main process: orphaned, it would go on serving
+the port beside the one that replaced it.
+"""
 
 import os
 import signal
@@ -7,21 +11,25 @@ import time
 
 VARIABLE = "LINLI_SUPERVISED"
 """Set by `linli up` for its children; a process under systemd or in a container does not follow its parent."""
+PERIOD_S = 0.5
+GRACE_S = 10.0
 
 
 def follow_parent_if_supervised() -> None:
-    """Watch the parent in a thread, and end this process when it is gone (killed with -9, it cannot tell us)."""
+    """Follow the parent if that is `linli up`."""
     if os.environ.get(VARIABLE):
         follow_parent()
 
 
 def follow_parent() -> None:
-    """End this process, by SIGTERM to itself, within a second of its parent's death."""
+    """Send this process SIGTERM within a second of its parent's death, and end it hard when that is not heard."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(0.5)
+            time.sleep(PERIOD_S)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE_S)
+        os._exit(1)
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
