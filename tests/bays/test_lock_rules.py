@@ -183,7 +183,7 @@ class TestEveryOrderOfEvents:
                     seen.add(known)
                     queue.append((known, depth + 1))
         assert raises > 50, "the search must reach raises, or it proves nothing"
-        assert len(seen) > 10_000
+        assert len(seen) > 5_000
 
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.sampled_from(EVENTS), min_size=10, max_size=60))
@@ -203,8 +203,11 @@ class TestEveryOrderOfEvents:
         assert SendLower(attempt=1) in intents
 
     @settings(max_examples=300, deadline=None)
-    @given(st.lists(st.sampled_from(EVENTS), max_size=40), st.sampled_from(["down, car", "camera car"]))
-    def test_a_car_that_appears_turns_a_raise_round(self, names: list[str], appears: str) -> None:
+    @given(
+        st.lists(st.sampled_from(EVENTS), max_size=40),
+        st.sampled_from(["down, car", "camera car", "down, unknown", "silent"]),
+    )
+    def test_a_car_or_a_doubt_that_appears_turns_a_raise_round(self, names: list[str], appears: str) -> None:
         world = World(lock=Lock())
         for name in names:
             world, _ = play(name, world)

@@ -215,11 +215,12 @@ def _observe(
         seen = replace(seen, empty_since=None, raise_due_at=None)
     elif seen.empty_since is None:
         seen = replace(seen, empty_since=event.at)
-    if seen.car is True or seen.camera is True:
-        seen = replace(seen, keep_down_until=None)  # the one who was expected is here
-        unanswered_raise = seen.target is None and seen.attempts > 0  # it may still be carried out until it expires
-        if seen.target == "up" or unanswered_raise:
-            return _send_lower(seen, attempt=1)
+    car_is_here = seen.car is True or seen.camera is True
+    if car_is_here:
+        seen = replace(seen, keep_down_until=None)  # the one who was expected
+    unanswered_raise = seen.target is None and seen.attempts > 0  # it may still be carried out until it expires
+    if (seen.target == "up" and not known_empty(seen)) or (car_is_here and unanswered_raise):
+        return _send_lower(seen, attempt=1)
     if isinstance(event, Reported) and event.online and seen.target is not None and seen.position == seen.target:
         seen = replace(seen, target=None, command_id=None, attempts=0)  # done, even if the answer was lost
     return _plan_raise(seen, event.at, delay)
