@@ -44,21 +44,21 @@ class TestOverstayFee:
 
     def test_is_nothing_at_night(self) -> None:
         until = EVENING + timedelta(hours=9)  # 07:30
-        assert charged_seconds(looks=looks(EVENING, 9 * 60), from_at=EVENING, until=until) == 3600
+        assert charged_seconds(looks=looks(EVENING, 9 * 60), from_at=EVENING, until=until, terms=TERMS) == 3600
 
     @pytest.mark.parametrize(
         ("hour", "minute", "quiet"), [(22, 59, False), (23, 0, True), (3, 0, True), (6, 59, True), (7, 0, False)]
     )
     def test_knows_the_night_by_beijings_clock(self, hour: int, minute: int, quiet: bool) -> None:
-        assert is_quiet(datetime(2026, 7, 1, hour, minute, tzinfo=UTC) - timedelta(hours=8)) is quiet
+        assert is_quiet(datetime(2026, 7, 1, hour, minute, tzinfo=UTC) - timedelta(hours=8), TERMS) is quiet
 
     def test_is_nothing_while_another_connector_is_free(self) -> None:
         seen = looks(NOON, 10, free=frozenset({3, 4}))
         until = NOON + timedelta(minutes=10)
-        assert charged_seconds(looks=seen, from_at=NOON, until=until) == 7 * 60
+        assert charged_seconds(looks=seen, from_at=NOON, until=until, terms=TERMS) == 7 * 60
 
     def test_is_nothing_for_time_that_nobody_looked_at(self) -> None:
-        assert charged_seconds(looks=looks(NOON, 0), from_at=NOON, until=NOON + timedelta(hours=2)) == 0
+        assert charged_seconds(looks=looks(NOON, 0), from_at=NOON, until=NOON + timedelta(hours=2), terms=TERMS) == 0
 
     @given(st.integers(0, 3000), st.integers(0, 3000), st.sets(st.integers(0, 600)))
     def test_never_falls_as_the_car_stays(self, first: int, second: int, free: set[int]) -> None:

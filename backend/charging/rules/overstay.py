@@ -10,8 +10,6 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 BEIJING = ZoneInfo("Asia/Shanghai")
-QUIET_FROM = time(23, 0)
-QUIET_TO = time(7, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +19,8 @@ class OverstayTerms:
     grace_s: int = 600
     fen_per_min: int = 50
     cap_fen: int = 5000
+    free_from_min: int = 23 * 60
+    free_to_min: int = 7 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +37,28 @@ def charged_from(*, charging_ended_at: datetime, booked_until: datetime | None, 
     return later + timedelta(seconds=terms.grace_s)
 
 
-def quiet_edges(*, start: datetime, end: datetime) -> list[datetime]:
-    """The instants in [start, end] at which the night's free hours begin or end, by Beijing's clock."""
+def quiet_edges(*, start: datetime, end: datetime, terms: OverstayTerms) -> list[datetime]:
+    """The instants in (start, end) at which the night's free hours begin or end, by Beijing's clock."""
     edges: list[datetime] = []
     day = start.astimezone(BEIJING).date() - timedelta(days=1)
     last = end.astimezone(BEIJING).date()
     while day <= last:
-        for wall in (QUIET_TO, QUIET_FROM):
-            edge = datetime.combine(day, wall, BEIJING).astimezone(UTC)
-            if start < edge < end:
-                edges.append(edge)
+        midnight = datetime.combine(day, time(), BEIJING).astimezone(UTC)
+        edges.extend(midnight + timedelta(minutes=minute) for minute in (terms.free_to_min, terms.free_from_min))
         day += timedelta(days=1)
-    return edges
+    return sorted(edge for edge in edges if start < edge < end)
 
 
-def is_quiet(at: datetime) -> bool:
-    """Whether an instant lies in the free hours, 23:00 to 07:00 by Beijing's clock."""
-    wall = at.astimezone(BEIJING).time()
-    return wall >= QUIET_FROM or wall < QUIET_TO
+def is_quiet(at: datetime, terms: OverstayTerms) -> bool:
+    """Whether an instant lies in the free hours by Beijing's clock; they may pass midnight."""
+    wall = at.astimezone(BEIJING)
+    minute = wall.hour * 60 + wall.minute
+    if terms.free_from_min <= terms.free_to_min:
+        return terms.free_from_min <= minute < terms.free_to_min
+    return minute >= terms.free_from_min or minute < terms.free_to_min
 
 
-def charged_seconds(*, looks: Sequence[ZoneLook], from_at: datetime, until: datetime) -> int:
+def charged_seconds(*, looks: Sequence[ZoneLook], from_at: datetime, until: datetime, terms: OverstayTerms) -> int:
     """Seconds of overstay that cost: in [from_at, until), by day, between two looks that both saw no free connector.
 
     What was not looked at is not charged: the operator has to show that somebody was kept waiting.
@@ -70,14 +71,14 @@ def charged_seconds(*, looks: Sequence[ZoneLook], from_at: datetime, until: date
         start, end = max(look.at, from_at), min(following.at, until)
         if start >= end:
             continue
-        stops = [start, *quiet_edges(start=start, end=end), end]
+        stops = [start, *quiet_edges(start=start, end=end, terms=terms), end]
         for piece_from, piece_to in pairwise(stops):
-            if not is_quiet(piece_from):
+            if not is_quiet(piece_from, terms):
                 seconds += piece_to - piece_from
     return seconds // timedelta(seconds=1)
 
 
 def overstay_fee_fen(*, looks: Sequence[ZoneLook], from_at: datetime, until: datetime, terms: OverstayTerms) -> int:
     """The overstay fee: full minutes only, never above the cap."""
-    minutes = charged_seconds(looks=looks, from_at=from_at, until=until) // 60
+    minutes = charged_seconds(looks=looks, from_at=from_at, until=until, terms=terms) // 60
     return min(minutes * terms.fen_per_min, terms.cap_fen)

@@ -1,0 +1,382 @@
+"""Bills: settled from the readings when a session has ended, closed when the car has left, paid, disputed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from backend.charging import store, store_orders
+from backend.charging.events import OrderClosed
+from backend.charging.rules.billing import Bill
+from backend.charging.rules.overstay import OverstayTerms, ZoneLook, charged_from, overstay_fee_fen
+from backend.charging.rules.settling import Evidence, decide_settlement, next_try
+from backend.charging.service import metering
+from backend.charging.service.sessions import SessionTimer
+from backend.charging.store import SessionView
+from backend.charging.store_orders import DisputeView, OrderView
+from backend.core import audit, db, jobs
+from backend.core.errors import Conflict, NotFound
+from backend.core.ids import new_id
+from backend.core.services import Services
+from backend.notifications import service as notifications
+from backend.payments import service as payments
+from backend.payments.service import PaymentSheet
+from backend.reservations.service import claims
+from backend.stations import service as stations
+from backend.stations.rules.settings import StationSettings
+from backend.telemetry import service as telemetry
+
+__all__ = ["DisputeView", "OrderView"]
+
+
+class OrderNotPayable(Conflict):
+    """The bill is not (or no longer) to be paid."""
+
+    code = "order_not_payable"
+    title_en = "The bill cannot be paid now"
+    title_zh = "订单当前不可支付"
+    detail_en = "Its status is {status}: open ends when the car has left, review when a person has looked at it."
+    detail_zh = "订单状态为 {status}：车辆驶离后生成最终账单，复核中的订单须等待处理。"
+
+
+class DisputeOpen(Conflict):
+    """The bill is disputed already."""
+
+    code = "dispute_open"
+    title_en = "The bill is disputed already"
+    title_zh = "该订单已有申诉"
+    detail_en = "Wait for the operator's answer before you dispute it again."
+    detail_zh = "请等待运营方答复后再次申诉。"
+
+
+class NothingToDecide(Conflict):
+    """The order is not in the state the operator wants to decide on."""
+
+    code = "order_nothing_to_decide"
+    title_en = "There is nothing to decide"
+    title_zh = "无需处理"
+    detail_en = "The order has no open {what}."
+    detail_zh = "该订单没有待处理的{what}。"
+
+
+def terms_of(settings: StationSettings) -> OverstayTerms:
+    """The station's own overstay numbers."""
+    return OverstayTerms(
+        grace_s=settings.overstay_grace_s,
+        fen_per_min=settings.overstay_fee_fen_per_min,
+        cap_fen=settings.overstay_cap_fen,
+        free_from_min=settings.overstay_free_from_min,
+        free_to_min=settings.overstay_free_to_min,
+    )
+
+
+async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
+    """Bill an ended session from its readings, wait for those that are late, or hand it to a person.
+
+    Returns the order once there is one; settling twice gives the same order. Nothing is guessed: a rollback, a reset
+    or a gap over a price change goes to review with its reasons.
+    """
+    session = await store.find_session(session_id)
+    if session is None or session.status != "ended" or session.ended_at is None:
+        return None
+    present = await store_orders.find_order_of_session(session_id)
+    if present is not None:
+        return present
+    measured = await metering.measure(session, until=now)
+    states = await telemetry.connector_states(connector_ids=[session.connector_id])
+    state = states.get(session.connector_id)
+    age = now - session.ended_at
+    verdict, reasons = decide_settlement(
+        Evidence(
+            age=age,
+            has_start=measured.start is not None,
+            has_end=bool(measured.points) and measured.points[-1].at >= session.ended_at,
+            has_reading_after_end=measured.has_reading_after_end,
+            doubts=measured.doubts,
+            online=state is not None and state.online,
+            end_unclear=session.end_unclear,
+        )
+    )
+    if verdict == "wait":
+        async with db.transaction():
+            await jobs.schedule("charging.settle_again", SessionTimer(session_id), due_at=now + next_try(age), now=now)
+        return None
+    bill = Bill(lines=()) if verdict == "review" else metering.price(session, measured.points)
+    async with db.transaction():
+        order = _new_order(session, bill, reasons, await _overstay_from(session), now)
+        if not await store_orders.add_order(order):
+            return await store_orders.find_order_of_session(session_id)
+    if verdict == "bill":
+        await close_if_due(session_id=session_id, now=now)
+    return await store_orders.find_order(order.id)
+
+
+def _new_order(
+    session: SessionView, bill: Bill, reasons: Sequence[str], overstay_from_at: datetime, now: datetime
+) -> OrderView:
+    return OrderView(
+        id=new_id(),
+        session_id=session.id,
+        account_id=session.account_id,
+        operator_company_id=session.operator_company_id,
+        station_id=session.station_id,
+        user_class=session.user_class,
+        tariff=session.tariff,
+        status="review" if reasons else "open",
+        energy_wh=bill.energy_wh,
+        energy_fee_fen=bill.energy_fee_fen,
+        service_fee_fen=bill.service_fee_fen,
+        total_fen=bill.total_fen,
+        review_reasons=tuple(reasons),
+        starts_at=session.started_at,
+        ends_at=session.ended_at,
+        overstay_from_at=overstay_from_at,
+        opened_at=now,
+        lines=bill.lines,
+    )
+
+
+async def _overstay_from(session: SessionView) -> datetime:
+    """From when the car's stay may cost: a booking's own end counts, a walk-up has no booked time."""
+    station = await stations.get_station(station_id=session.station_id)
+    ended_at = session.ended_at or session.requested_at
+    booked_until = session.limit_at if session.reservation_id is not None else None
+    return charged_from(charging_ended_at=ended_at, booked_until=booked_until, terms=terms_of(station.settings))
+
+
+async def current_overstay_fee(session: SessionView, *, overstay_from_at: datetime, until: datetime) -> int:
+    """The overstay fee from what was seen of the zone up to `until` (the car's leaving, where it is known)."""
+    station = await stations.get_station(station_id=session.station_id)
+    looks = [ZoneLook(look.at, look.other_free) for look in await store.list_looks(session.id)]
+    upto = until if session.left_at is None else min(until, session.left_at)
+    return overstay_fee_fen(looks=looks, from_at=overstay_from_at, until=upto, terms=terms_of(station.settings))
+
+
+async def close_if_due(*, session_id: UUID, now: datetime) -> OrderView | None:
+    """Close an open order when the car has left or the overstay fee has reached its cap; None while neither is so."""
+    async with db.transaction():
+        session = await store.find_session(session_id, lock=True)
+        order = await store_orders.find_order_of_session(session_id, lock=True)
+        if session is None or order is None or order.status != "open":
+            return None
+        station = await stations.get_station(station_id=session.station_id)
+        fee = await current_overstay_fee(session, overstay_from_at=order.overstay_from_at or now, until=now)
+        cap_reached = fee >= station.settings.overstay_cap_fen > 0
+        if session.left_at is None and not cap_reached:
+            return None
+        total = order.energy_fee_fen + order.service_fee_fen + fee + order.parking_fee_fen - order.discount_fen
+        await _close(order, overstay_fee_fen=fee, total_fen=total, station_name=station.name, now=now)
+    return await store_orders.find_order(order.id)
+
+
+async def _close(order: OrderView, *, overstay_fee_fen: int, total_fen: int, station_name: str, now: datetime) -> None:
+    await store_orders.save_order(
+        order.id,
+        {
+            "overstay_fee_fen": overstay_fee_fen,
+            "total_fen": total_fen,
+            "status": "unpaid" if total_fen > 0 else "free",
+            "closed_at": now,
+        },
+    )
+    if total_fen > 0:
+        await payments.post_entry(
+            kind="order_closed",
+            reference_id=order.id,
+            legs=[
+                (account, amount)
+                for account, amount in (
+                    ("receivable", total_fen),
+                    ("discount", order.discount_fen),
+                    ("energy_fee", -order.energy_fee_fen),
+                    ("service_fee", -order.service_fee_fen),
+                    ("overstay_fee", -overstay_fee_fen),
+                    ("parking_fee", -order.parking_fee_fen),
+                )
+                if amount
+            ],
+            operator_company_id=order.operator_company_id,
+            now=now,
+        )
+    await jobs.emit(
+        OrderClosed(
+            order_id=order.id,
+            session_id=order.session_id,
+            account_id=order.account_id,
+            operator_company_id=order.operator_company_id,
+            station_id=order.station_id,
+            total_fen=total_fen,
+            at=now,
+        ),
+        now=now,
+    )
+    if total_fen > 0:
+        await notifications.notify(
+            recipient=order.account_id,
+            event_key=f"order:{order.id}:ready",
+            template="order_ready",
+            params={"station": station_name, "energy_kwh": kwh(order.energy_wh), "total_yuan": yuan(total_fen)},
+            safety=False,
+            now=now,
+        )
+
+
+async def car_left(*, session_id: UUID, at: datetime, now: datetime) -> None:
+    """The bay of an ended session is empty: note it, give the connector back and close the bill."""
+    async with db.transaction():
+        session = await store.find_session(session_id, lock=True)
+        if session is None or session.status != "ended" or session.left_at is not None:
+            return
+        left_at = max(at, session.ended_at or at)
+        await store.save_session(session_id, {"left_at": left_at})
+        if session.claim_id is not None:
+            await claims.release_claim(claim_id=session.claim_id, now=now)
+    await close_if_due(session_id=session_id, now=now)
+
+
+async def get_order(*, order_id: UUID, account_id: UUID) -> OrderView:
+    """Return the account's order; raises NotFound, also for another resident's."""
+    order = await store_orders.find_order(order_id)
+    if order is None or order.account_id != account_id:
+        raise NotFound(kind="order")
+    return order
+
+
+async def get_company_order(*, order_id: UUID, company_ids: frozenset[UUID]) -> OrderView:
+    """Return an order of one of these operator companies; raises NotFound."""
+    order = await store_orders.find_order(order_id)
+    if order is None or order.operator_company_id not in company_ids:
+        raise NotFound(kind="order")
+    return order
+
+
+async def list_orders(
+    *,
+    account_id: UUID | None = None,
+    company_ids: frozenset[UUID] | None = None,
+    status: str | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> list[OrderView]:
+    """Return orders of an account or of operator companies, newest first."""
+    return await store_orders.list_orders(
+        account_id=account_id, company_ids=company_ids, status=status, before=before, limit=limit
+    )
+
+
+async def find_order_of_session(*, session_id: UUID) -> OrderView | None:
+    """Return the order of a session, or None before it is settled."""
+    return await store_orders.find_order_of_session(session_id)
+
+
+async def pay_order(
+    *, order_id: UUID, account_id: UUID, channel: str, services: Services, now: datetime
+) -> PaymentSheet:
+    """Begin to pay an order; returns the parameters of the payment sheet. Raises NotFound, OrderNotPayable."""
+    order = await get_order(order_id=order_id, account_id=account_id)
+    if order.status != "unpaid":
+        raise OrderNotPayable(status=order.status)
+    station = await stations.get_station(station_id=order.station_id)
+    return await payments.start_payment(
+        order_id=order.id,
+        operator_company_id=order.operator_company_id,
+        account_id=account_id,
+        amount_fen=order.total_fen,
+        description=f"邻里充电 {station.name}",
+        channel=channel,
+        services=services,
+        now=now,
+    )
+
+
+async def mark_paid(*, order_id: UUID, payment_id: UUID, amount_fen: int, now: datetime) -> None:
+    """The provider confirmed a payment: the order is paid and its resident told; told twice, it changes nothing."""
+    async with db.transaction():
+        order = await store_orders.find_order(order_id, lock=True)
+        if order is None or order.status != "unpaid":
+            return
+        if amount_fen != order.total_fen:
+            raise ValueError(f"payment {payment_id} of {amount_fen} fen does not pay order {order_id}")
+        await store_orders.save_order(order_id, {"status": "paid", "paid_at": now, "payment_id": payment_id})
+        await notifications.notify(
+            recipient=order.account_id,
+            event_key=f"order:{order_id}:paid",
+            template="order_paid",
+            params={"total_yuan": yuan(order.total_fen)},
+            safety=False,
+            now=now,
+        )
+
+
+async def dispute_order(*, order_id: UUID, account_id: UUID, reason: str, now: datetime) -> DisputeView:
+    """Object to a bill; the operator sees it and answers. Raises NotFound, DisputeOpen."""
+    order = await get_order(order_id=order_id, account_id=account_id)
+    async with db.transaction():
+        dispute = await store_orders.add_dispute(order_id, account_id, reason, now)
+        if dispute is None:
+            raise DisputeOpen
+        await audit.record(
+            actor_id=account_id,
+            actor_role="resident",
+            action="order.disputed",
+            object_kind="order",
+            object_id=order_id,
+            detail={"dispute_id": str(dispute.id)},
+            now=now,
+            operator_company_id=order.operator_company_id,
+        )
+    return dispute
+
+
+async def list_disputes(*, order_id: UUID) -> list[DisputeView]:
+    """Return the disputes of an order, oldest first."""
+    return await store_orders.list_disputes(order_id)
+
+
+async def answer_dispute(*, order: OrderView, answer: str, actor_id: UUID, role: str, now: datetime) -> DisputeView:
+    """Answer a resident's objection; raises NothingToDecide where there is none open."""
+    async with db.transaction():
+        dispute = await store_orders.answer_dispute(order.id, answer, actor_id, now)
+        if dispute is None:
+            raise NothingToDecide(what="dispute")
+        await audit.record(
+            actor_id=actor_id,
+            actor_role=role,
+            action="order.dispute_answered",
+            object_kind="order",
+            object_id=order.id,
+            detail={"dispute_id": str(dispute.id)},
+            now=now,
+            operator_company_id=order.operator_company_id,
+        )
+    return dispute
+
+
+async def write_off(*, order: OrderView, reason: str, actor_id: UUID, role: str, now: datetime) -> OrderView:
+    """Close an order under review without charge: what cannot be measured is not billed. Raises NothingToDecide."""
+    async with db.transaction():
+        present = await store_orders.find_order(order.id, lock=True)
+        if present is None or present.status != "review":
+            raise NothingToDecide(what="review")
+        station = await stations.get_station(station_id=present.station_id)
+        await _close(present, overstay_fee_fen=0, total_fen=0, station_name=station.name, now=now)
+        await audit.record(
+            actor_id=actor_id,
+            actor_role=role,
+            action="order.written_off",
+            object_kind="order",
+            object_id=order.id,
+            detail={"reasons": list(present.review_reasons), "note": reason},
+            now=now,
+            operator_company_id=order.operator_company_id,
+        )
+    return await get_company_order(order_id=order.id, company_ids=frozenset({order.operator_company_id}))
+
+
+def kwh(energy_wh: int) -> str:
+    """Energy as people read it, kWh with two decimals."""
+    return f"{energy_wh // 1000}.{energy_wh % 1000 // 10:02d}"
+
+
+def yuan(amount_fen: int) -> str:
+    """Money as people read it."""
+    return f"{amount_fen // 100}.{amount_fen % 100:02d}"
