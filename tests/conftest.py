@@ -22,7 +22,6 @@ from piccolo.engine.postgres import PostgresEngine
 from redis.asyncio import Redis
 
 from backend import wiring
-from backend.app import create_app
 from backend.cli.migrations import migrate
 from backend.core import crypto, db, jobs
 from backend.core.crypto import Keyring
@@ -75,14 +74,19 @@ def postgres(server_folder: Path) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _wired() -> None:
-    """Install what a composition root installs for a process: keys and job handlers."""
+def _keyring() -> None:
+    """Install the keys that a composition root installs for a process."""
     crypto.install_keyring(Keyring(keys={1: bytes(range(32))}, lookup_key=bytes(range(32, 64))))
+
+
+@pytest.fixture(scope="session")
+def wired() -> None:
+    """Install the job handlers of all features, as a composition root does; whoever has a database has them."""
     jobs.wire(wiring.collect_jobs())
 
 
 @pytest.fixture(scope="session")
-async def _engine(postgres: PostgresServer) -> AsyncIterator[PostgresEngine]:
+async def _engine(postgres: PostgresServer, wired: None) -> AsyncIterator[PostgresEngine]:
     engine = await db.open_database(postgres.url(APP, WORKING_DATABASE), min_size=1, max_size=4)
     yield engine
     await db.close_database()
@@ -102,7 +106,7 @@ async def database(_engine: PostgresEngine) -> AsyncIterator[PostgresEngine]:
 
 
 @pytest.fixture
-async def committing(postgres: PostgresServer) -> AsyncIterator[PostgresEngine]:
+async def committing(postgres: PostgresServer, wired: None) -> AsyncIterator[PostgresEngine]:
     """A database of the test's own, cloned from the template, in which transactions commit: for races."""
     name = f"race_{uuid4().hex[:12]}"
     create = f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER {OWNER} STRATEGY FILE_COPY"
@@ -180,6 +184,8 @@ async def services(settings: Settings, valkey: Redis, clock: FixedClock) -> Asyn
 @pytest.fixture
 async def api(database: PostgresEngine, services: Services) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of the whole application, in this process and in the test's transaction; texts in English."""
+    from backend.app import create_app  # the whole service: only tests that ask for it load it
+
     transport = httpx.ASGITransport(app=create_app(services), raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://linli.test", headers={"Accept-Language": "en"}
