@@ -102,7 +102,7 @@ async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
         return None
     bill = Bill(lines=()) if verdict == "review" else metering.price(session, measured.points)
     async with db.transaction():
-        order = _new_order(session, bill, reasons, await _overstay_from(session), now)
+        order = _new_order(session, bill, reasons, await fee_from(session), now)
         if not await store_orders.add_order(order):
             return await store_orders.find_order_of_session(session_id)
     if verdict == "bill":
@@ -135,7 +135,7 @@ def _new_order(
     )
 
 
-async def _overstay_from(session: SessionView) -> datetime:
+async def fee_from(session: SessionView) -> datetime:
     """From when the car's stay may cost: a booking's own end counts, a walk-up has no booked time."""
     station = await stations.get_station(station_id=session.station_id)
     ended_at = session.ended_at or session.requested_at

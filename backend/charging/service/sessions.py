@@ -149,9 +149,9 @@ def _changes(
         changes["started_at"] = at
     if isinstance(signal, DeviceStarted) and session.start_meter_wh is None:
         changes["start_meter_wh"] = meter_wh
-    if decision.reason is not None and (session.end_reason is None or state.status == "ended"):
-        # What asked for the end stays the reason; the charger then only reports that it obeyed.
-        changes["end_reason"] = session.end_reason or decision.reason[:64]
+    if decision.reason is not None and session.end_reason in (None, "interrupted"):
+        # What asked for the end stays the reason: the charger then only reports that it obeyed.
+        changes["end_reason"] = decision.reason[:64]
     if state.status == "ending" and session.status != "ending":
         changes["ending_since"] = at
     if state.status == "ended":

@@ -17,6 +17,7 @@ from backend.reservations.service import claims
 from backend.stations import service as stations
 from backend.stations.rules.topology import ConnectorView
 from backend.tariffs import service as tariffs
+from backend.tariffs.rules.bands import UserClass
 from backend.telemetry import service as telemetry
 
 
@@ -138,7 +139,7 @@ async def start_session(
         claim_id, limit_at = await _hold(
             connector, vehicle.plate_hash, booking, session_id, agreement is not None, departs_at, now
         )
-        user_class: tariffs.UserClass = "market" if agreement is None else "agreement"
+        user_class: UserClass = "market" if agreement is None else "agreement"
         session = SessionView(
             id=session_id,
             account_id=account_id,
