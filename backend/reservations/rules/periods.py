@@ -48,11 +48,17 @@ def quiet_until(at: datetime, terms: BookingTerms) -> datetime | None:
     return datetime.combine(day, time(end // 60, end % 60), BEIJING).astimezone(UTC)
 
 
+def leaves_by(ends_at: datetime, terms: BookingTerms) -> datetime:
+    """Return when a car whose time ends at `ends_at` is expected to be gone: at once, or when the quiet hours end."""
+    return quiet_until(ends_at + terms.grace, terms) or quiet_until(ends_at, terms) or ends_at
+
+
 def held_until(ends_at: datetime, terms: BookingTerms) -> datetime:
-    """Return until when a connector is held for a car that should leave at `ends_at`: the gap, or the morning and
-    the gap.
+    """Return until when a connector is held: until the car is expected to be gone, and the vacate gap.
+
+    A later end never gives an earlier answer, so every slot shorter than a possible one is possible too.
     """
-    return (quiet_until(ends_at + terms.grace, terms) or ends_at) + terms.gap
+    return leaves_by(ends_at, terms) + terms.gap
 
 
 def latest_end(*, free_until: datetime, terms: BookingTerms, step: timedelta) -> datetime:
@@ -61,15 +67,13 @@ def latest_end(*, free_until: datetime, terms: BookingTerms, step: timedelta) ->
     Where that end falls into quiet hours, the car would stay until morning: then it is the last end before them.
     """
     end = floor_to(free_until - terms.gap, step)
-    while held_until(end, terms) > free_until:
-        morning = quiet_until(end + terms.grace, terms)
-        if morning is None:
-            end -= step
-            continue
-        length = timedelta(minutes=(terms.quiet_to_min - terms.quiet_from_min) % 1440)
-        end = floor_to(morning - length - terms.grace, step)
-        if quiet_until(end + terms.grace, terms) is not None:
-            end -= step
+    if held_until(end, terms) <= free_until:
+        return end
+    morning = leaves_by(end, terms)
+    evening = morning - timedelta(minutes=(terms.quiet_to_min - terms.quiet_from_min) % 1440)
+    end = floor_to(evening - terms.grace, step)
+    while leaves_by(end, terms) > end:
+        end -= step
     return end
 
 
