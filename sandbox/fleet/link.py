@@ -137,6 +137,7 @@ class Link:
         self.code = code
         self.outbox = Outbox()
         self.refused = 0
+        self.refused_once = asyncio.Event()
         self.connects = 0
         self._password = password
         self._command_topic = command_topic
@@ -145,7 +146,7 @@ class Link:
         self._on_message = on_message
         self._gate = gate
         self._client: _SocketGiven | None = None
-        self._ready = False
+        self.up = asyncio.Event()
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._gone = asyncio.Event()
@@ -155,7 +156,7 @@ class Link:
     @property
     def connected(self) -> bool:
         """Whether the broker has accepted the present connection."""
-        return self._ready
+        return self.up.is_set()
 
     def start(self) -> None:
         """Begin to connect, and to reconnect for as long as the link lives."""
@@ -267,12 +268,13 @@ class Link:
     def _connected(self, client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self.refused += 1
+            self.refused_once.set()
             log.warning("the broker refuses device %s: %s", self.code, reason)
             self._gone.set()
             return
         client.subscribe(self._command_topic, qos=1)
         self.connects += 1
-        self._ready = True
+        self.up.set()
         self._on_connect()
         self._pump()
 
@@ -282,24 +284,26 @@ class Link:
     def _published(self, _client: Any, _userdata: Any, mid: int, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             self.refused += 1
+            self.refused_once.set()
             log.warning("the broker refuses a message of %s: %s", self.code, reason)
         self.outbox.acknowledged(mid=mid)
         self._pump()
 
     def _disconnected(self, client: Any, _userdata: Any, _flags: Any, _reason: Any, _properties: Any) -> None:
         if client is self._client:
-            self._ready = False
+            self.up.clear()
             self._gone.set()
 
     def _pump(self) -> None:
         box = self.outbox
-        while self._ready and self._client is not None and box.waiting and len(box.in_flight) < IN_FLIGHT:
+        while self.connected and self._client is not None and box.waiting and len(box.in_flight) < IN_FLIGHT:
             message = box.waiting.popleft()
             info = self._client.publish(message.topic, message.body, qos=1, retain=message.retain)
             box.sent(mid=info.mid, message=message)
 
     def _drop(self) -> None:
-        client, self._client, self._ready = self._client, None, False
+        client, self._client = self._client, None
+        self.up.clear()
         if client is not None:
             client._sock_close()  # a lost network, not a DISCONNECT
             self.outbox.connection_lost()

@@ -1,0 +1,79 @@
+"""The undisturbed demo: cars come and go, and nothing in it is an alarm."""
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.fakes import FixedClock
+from tests.sandbox.fleet.rig import Rig, conform, small_station
+
+SPEED = 20.0
+
+
+@pytest.fixture
+def demo(clock: FixedClock) -> Rig:
+    """Six living stations for ten minutes of wall time, at the speed of the demo."""
+    rig = Rig(clock, speed=SPEED, stations=[small_station(f"S{number}", life=True) for number in range(6)])
+    rig.let_pass(600, step_s=0.5)
+    return rig
+
+
+class TestLife:
+    def test_is_full_of_plausible_cars_and_raises_no_alarm(self, demo: Rig) -> None:
+        conform(demo.sent)
+        samples: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+        codes: dict[str, int] = defaultdict(int)
+        for device, channel, body in demo.news():
+            if channel == "telemetry":
+                samples[device, body["connector"]].append(body)
+            elif channel == "event":
+                codes[body["code"]] += 1
+        assert codes.keys() <= {
+            "plugged", "unplugged", "session_started", "session_ended", "bms_limits",
+            "plate_read", "bay_occupied", "bay_free",
+        }  # fmt: skip
+        assert codes["session_started"] > 6
+        assert codes["session_ended"] > 2
+        for series in samples.values():
+            self._check(series)
+
+    def _check(self, series: list[dict[str, Any]]) -> None:
+        temperatures: list[tuple[datetime, float]] = []
+        soc: float | None = None
+        meter = series[0]["meter_wh"]
+        for body in series:
+            assert body["status"] != "faulted"
+            assert body["gun_temp_c"] < 80
+            assert body["cabinet_temp_c"] < 65
+            assert body["meter_wh"] >= meter
+            meter = body["meter_wh"]
+            bms = body.get("bms")
+            if bms is None:
+                temperatures, soc = [], None
+                continue
+            assert bms["flags"] == []
+            assert bms["temp_max_c"] - bms["temp_min_c"] < 10
+            assert bms["cell_v_max"] < 4.25
+            assert soc is None or abs(bms["soc_pct"] - soc) < 15
+            soc = bms["soc_pct"]
+            temperatures.append((datetime.fromisoformat(body["ts"]), bms["temp_max_c"]))
+            recent = [each for at, each in temperatures if (temperatures[-1][0] - at).total_seconds() <= 60]
+            assert max(recent) - min(recent) < 3
+
+    def test_comes_out_the_same_from_the_same_seed(self, clock: FixedClock) -> None:
+        first, second = (
+            Rig(FixedClock(clock.now()), speed=SPEED, stations=[small_station(life=True)]) for _ in range(2)
+        )
+        for rig in (first, second):
+            rig.let_pass(120, step_s=0.5)
+        assert [message.body for message in first.sent] == [message.body for message in second.sent]
+
+    def test_leaves_bays_with_a_lock_and_stations_of_testers_alone(self, clock: FixedClock) -> None:
+        rig = Rig(clock, speed=SPEED, stations=[small_station("S1"), small_station("S2", life=True)])
+        rig.let_pass(300, step_s=0.5)
+        assert {car.station for car in rig.fleet.traffic.cars.values()} <= {"S2", None}
+        assert rig.fleet.traffic.find_bay(station="S2", bay="R1").car is None
+        seen_by = {device for device, _, body in rig.news() if body.get("code") == "plate_read"}
+        assert seen_by == {"S2-CA"}
