@@ -40,7 +40,7 @@ async def _engine(url: str) -> AsyncIterator[PostgresEngine]:
 
 
 async def migrate(*, owner_url: str) -> list[str]:
-    """Apply what is missing, as the owner role; returns the ids applied. Two callers at once take turns."""
+    """Apply what is missing, as the owner role; returns what was applied. Two callers at once take turns."""
     lock = await asyncpg.connect(owner_url)
     try:
         await lock.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
@@ -57,27 +57,29 @@ async def migrate(*, owner_url: str) -> list[str]:
 
 
 async def applied(*, url: str) -> list[str]:
-    """Return the ids of the migrations the database has, oldest first; works as either role."""
+    """Return the migrations the database has as `feature id`, oldest first; works as either role."""
     connection = await asyncpg.connect(url)
     try:
         if await connection.fetchval("SELECT to_regclass('migration') IS NULL"):
             return []
-        return [row["name"] for row in await connection.fetch("SELECT name FROM migration ORDER BY id")]
+        rows = await connection.fetch("SELECT app_name, name FROM migration ORDER BY id")
+        return [f"{row['app_name']} {row['name']}" for row in rows]
     finally:
         await connection.close()
 
 
 def known() -> list[str]:
-    """Return the ids of the migrations this version of the code brings."""
+    """Return the migrations this version of the code brings, as `feature id`."""
     manager = BaseMigrationManager()
     folder = Path(__file__).parents[1]
     ids: list[str] = []
     for feature in FEATURES:
-        ids += manager.get_migration_ids(manager.get_migration_modules(str(folder / feature / "piccolo_migrations")))
+        modules = manager.get_migration_modules(str(folder / feature / "piccolo_migrations"))
+        ids += [f"{feature} {name}" for name in manager.get_migration_ids(modules)]
     return ids
 
 
 async def pending(*, url: str) -> list[str]:
-    """Return the ids of migrations that the code brings and the database lacks."""
+    """Return what the code brings and the database lacks."""
     have = set(await applied(url=url))
     return [name for name in known() if name not in have]
