@@ -11,10 +11,10 @@ from uuid import UUID
 
 import msgspec
 
-from backend.core.ids import new_id
 from backend.stations import service as stations
 from backend.stations.rules.topology import CameraRole, PowerKind, Zone
 from backend.stations.service import BayView, ConnectorView, DeviceView, StationSettings, StationView, build
+from tests.factories.accounts import add_company
 
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 BEIJING_LAT, BEIJING_LNG = 39.942908, 116.426399
@@ -55,12 +55,12 @@ async def add_station(
     has_devices: bool = True,
     supply_class: str = "below_1kv",
 ) -> StationView:
-    """Add a station without chargers."""
+    """Add a station without chargers, of the company 邻里示范 unless told otherwise."""
     number = next(_numbers)
     station_id = await build.put_station(
         code=code or f"S{number}",
         name=f"Station {number}",
-        operator_company_id=operator_company_id or new_id(),
+        operator_company_id=operator_company_id or await add_company(),
         lat=lat,
         lng=lng,
         pilot=pilot,

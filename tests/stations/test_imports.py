@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from backend.core import db
-from backend.core.ids import new_id
 from backend.stations import service as stations
 from backend.stations.service.imports import FileRefused, ImportReport, import_communities, import_stations
 from tests.conftest import NOW
+from tests.factories.accounts import add_company
 from tests.factories.stations import add_station
 
 DATA = Path(__file__).parents[2] / "data"
@@ -89,7 +89,9 @@ class TestImportStations:
     async def test_refuses_the_station_of_another_company(self) -> None:
         await add_station(code="SZ-1")
         report = await import_stations(
-            now=NOW, file=(STATIONS_HEADER + "1,22.5,114.1,1,0\n").encode(), operator_company_id=new_id()
+            now=NOW,
+            file=(STATIONS_HEADER + "1,22.5,114.1,1,0\n").encode(),
+            operator_company_id=await add_company(name="远邻充电"),
         )
         assert counts(report) == (1, 0, 0, 0, 1)
 

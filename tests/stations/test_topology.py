@@ -10,6 +10,8 @@ from backend.core.errors import NotFound
 from backend.core.ids import new_id
 from backend.stations import service as stations
 from backend.stations.service import StationSettings, build
+from tests.cast import ALICE
+from tests.factories.accounts import add_company, add_person
 from tests.factories.stations import BEIJING_LAT, BEIJING_LNG, LONG_AGO, add_demo_station, add_gun, add_station
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -124,7 +126,7 @@ class TestPutStation:
         assert again.settings.lock_raise_delay_s == 5
 
     async def test_refuses_the_code_of_another_company(self) -> None:
-        await add_station(code="theirs")
+        await add_station(code="theirs", operator_company_id=await add_company(name="远邻充电"))
         with pytest.raises(build.CodeTaken):
             await add_station(code="theirs")
 
@@ -132,7 +134,7 @@ class TestPutStation:
     async def test_refuses_a_code_that_cannot_stand_in_a_topic(self, code: str) -> None:
         with pytest.raises(build.CodeInvalid):
             await build.put_station(
-                code=code, name="x", operator_company_id=new_id(), lat=39.9, lng=116.4, now=LONG_AGO
+                code=code, name="x", operator_company_id=await add_company(), lat=39.9, lng=116.4, now=LONG_AGO
             )
 
     @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ class TestBrokerAccess:
 
 class TestHome:
     async def test_is_set_changed_and_forgotten(self, now: datetime) -> None:
-        account = new_id()
+        account = await add_person(ALICE)
         communities = [new_id(), new_id()]
         for number, community_id in enumerate(communities):
             await db.execute(
@@ -233,4 +235,4 @@ class TestHome:
 
     async def test_refuses_an_unknown_compound(self, now: datetime) -> None:
         with pytest.raises(NotFound):
-            await stations.set_home(account_id=new_id(), community_id=new_id(), now=now)
+            await stations.set_home(account_id=await add_person(ALICE), community_id=new_id(), now=now)
