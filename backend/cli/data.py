@@ -3,18 +3,18 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from backend import wiring
 from backend.core import crypto, db, jobs
 from backend.core.clock import SystemClock
 from backend.core.errors import DomainError
 from backend.core.settings import Settings
+from backend.seed import seed_demo
 from backend.stations.service import imports
 
 console = Console(stderr=True)
@@ -34,9 +34,17 @@ async def opened(settings: Settings) -> AsyncIterator[datetime]:
 
 async def load_demo(settings: Settings, *, state_dir: Path) -> int:
     """Load the demo data, and write the fleet's plan and the providers' accounts into `state_dir`."""
-    async with opened(settings) as now:
-        mqtt_host = settings.mqtt_url.rpartition("@")[2].removeprefix("mqtt://")
-        await import_module("backend.seed").seed_demo(state_dir=state_dir, mqtt_url=f"mqtt://{mqtt_host}", now=now)
+    mqtt_host = settings.mqtt_url.rpartition("@")[2].removeprefix("mqtt://")
+    with Progress(console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(f"Loading {what}")
+            progress.update(tasks[what], completed=done, total=total)
+
+        async with opened(settings) as now:
+            await seed_demo(state_dir=state_dir, mqtt_url=f"mqtt://{mqtt_host}", now=now, on_progress=tell)
     return 0
 
 

@@ -2,10 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from sandbox.up.state import State
 
 CAST = (
@@ -21,41 +17,50 @@ CAST = (
 )
 
 
-def _grid(rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*row)
-    return table
+def _lines(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the rows as columns of plain text: a terminal may wrap them, never cut or reflow what is to be copied."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join(
+        "  " + "  ".join([text.ljust(width) for text, width in zip(row, widths, strict=False)] + [row[-1]])
+        for row in rows
+    )
 
 
-def first_screen(*, environment: Mapping[str, str], broker: str, took_s: float, state: State) -> RenderableType:
+def first_screen(*, environment: Mapping[str, str], broker: str, took_s: float, state: State) -> str:
     """Return what a newcomer needs to see; `environment` holds the stack's settings."""
     api = environment["LINLI_PUBLIC_URL"]
     sandbox = f"http://127.0.0.1:{environment['LINLI_SANDBOX_PORT']}"
     mqtt = environment["LINLI_MQTT_URL"].rpartition("@")[2]
     addresses = [
-        ("API", api, f"pages: {api}/docs   text: {api}/openapi.json   state: {api}/readyz"),
-        ("Outside world", sandbox, "SMS codes, calls, pushes, payments, cars and faults; never in production"),
+        ("API", api, "also /docs  /openapi.json  /readyz"),
+        ("Outside world", sandbox, "SMS, calls, pushes, payments, cars, faults (never in production)"),
         ("MQTT", f"mqtt://{mqtt}", broker),
-        ("Settings", str(state.env_file), "every address and password: set -a; . FILE"),
-        ("Logs", str(state.logs), "one file a process"),
     ]
-    first_phone = CAST[0][1]
+    files = [
+        ("Settings", f"{state.env_file}   (set -a; . FILE gives a shell all of them)"),
+        ("Logs", f"{state.logs}   (one file a process)"),
+    ]
+    phone = CAST[0][1]
     tries = [
-        (f"curl -s {api}/v1/auth/sms-codes -d '{{\"phone\": \"{first_phone}\"}}' -H 'Content-Type: application/json'",),
-        (f"curl -s {sandbox}/sms      # the code that was sent",),
-        (f"curl -s '{api}/v1/stations?lat=39.9087&lng=116.3975&coord=gcj02&radius_m=3000'",),
-        ("./dev story                 # the main job, step by step, against this stack",),
-        ("./dev linli doctor          # what runs, which version, what is wrong",),
+        "curl -H 'Content-Type: application/json' -d '{\"phone\": \"" + phone + f"\"}}' {api}/v1/auth/sms-codes",
+        f"curl {sandbox}/sms      # the code that was sent",
+        f"curl '{api}/v1/stations?lat=39.9087&lng=116.3975&coord=gcj02&radius_m=3000'",
+        "./dev story                     # the main job, step by step, against this stack",
+        "./dev linli doctor              # what runs, which version, what is wrong",
     ]
-    return Group(
-        Text(),
-        Text(f"Linli 邻里充电 runs (ready in {took_s:.1f} s). Ctrl-C stops everything.", style="bold green"),
-        Text(),
-        _grid(addresses),
-        Text("\nLogins (phone number, then the SMS code that the outside world shows):", style="bold"),
-        _grid([(phone, name, role) for name, phone, role in CAST]),
-        Text("\nTry:", style="bold"),
-        _grid(tries),
-        Text(),
+    return "\n".join(
+        [
+            "",
+            f"Linli 邻里充电 runs, ready in {took_s:.1f} s. Ctrl-C stops everything.",
+            "",
+            _lines(addresses),
+            _lines(files),
+            "",
+            "Logins: phone number, then the SMS code that the outside world shows",
+            _lines([(phone, name, role) for name, phone, role in CAST]),
+            "",
+            "Try",
+            *[f"  {line}" for line in tries],
+            "",
+        ]
     )

@@ -249,7 +249,7 @@ def run_up(*, fresh: bool) -> int:
         say("Starting ...")
         stack.start()
         took = time.monotonic() - started
-        console.print(first_screen(environment=stack.environment, broker=broker_name(stack), took_s=took, state=state))
+        say(first_screen(environment=stack.environment, broker=broker_name(stack), took_s=took, state=state))
         while not enough.wait(0.2):
             stack.tend()
     except Interrupted:

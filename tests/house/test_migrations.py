@@ -1,8 +1,8 @@
 """The migrations bring the database to what the tables say; ./dev check runs this."""
 
 from importlib import import_module
-from pathlib import Path
 from itertools import chain
+from pathlib import Path
 
 import pytest
 from piccolo.apps.migrations.commands.new import AutoMigrationManager
