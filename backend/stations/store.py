@@ -52,6 +52,11 @@ async def list_stations(company_ids: list[UUID] | None) -> list[StationView]:
     return [_station(row) for row in rows]
 
 
+async def list_stations_of(station_ids: list[UUID]) -> list[StationView]:
+    rows = await db.fetch("SELECT * FROM station_now WHERE id = ANY($1) ORDER BY code", station_ids)
+    return [_station(row) for row in rows]
+
+
 async def list_pilot_stations_in(south: float, north: float, west: float, east: float) -> list[StationView]:
     rows = await db.fetch(
         "SELECT * FROM station_now WHERE pilot AND lat BETWEEN $1 AND $2 AND lng BETWEEN $3 AND $4",
@@ -89,12 +94,12 @@ async def find_connector_by_number(station_code: str, charger_code: str, number:
     return None if row is None else _connector(row)
 
 
-async def list_connectors(station_id: UUID | None) -> list[ConnectorView]:
-    if station_id is None:
-        rows = await db.fetch("SELECT * FROM connector_now ORDER BY station_id, charger_code, number")
+async def list_connectors(station_ids: list[UUID] | None) -> list[ConnectorView]:
+    if station_ids is None:
+        rows = await db.fetch("SELECT * FROM connector_now ORDER BY charger_code, number")
     else:
         rows = await db.fetch(
-            "SELECT * FROM connector_now WHERE station_id = $1 ORDER BY charger_code, number", station_id
+            "SELECT * FROM connector_now WHERE station_id = ANY($1) ORDER BY charger_code, number", station_ids
         )
     return [_connector(row) for row in rows]
 

@@ -1,6 +1,6 @@
 """What a kilowatt-hour costs, when and for whom; versions are published ahead and never edited."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -92,12 +92,9 @@ async def price_for(*, station_id: UUID, user_class: UserClass, at: datetime) ->
     return prices.agreement if user_class == "agreement" else prices.market
 
 
-async def current_prices(*, station_ids: Sequence[UUID], at: datetime) -> dict[UUID, StationPrices]:
+async def current_prices(*, station_ids: Collection[UUID], at: datetime) -> dict[UUID, StationPrices]:
     """Return the prices in force at `at` for those of the stations that have any."""
-    wanted = set(station_ids)
-    places = [s for s in await stations.list_stations() if s.id in wanted] if len(wanted) > 1 else []
-    if len(wanted) == 1:
-        places = [await stations.get_station(station_id=station_ids[0])]
+    places = await stations.list_stations_of(station_ids=station_ids)
     scope_ids = {s.id for s in places} | {s.operator_company_id for s in places}
     versions = await store.list_in_force(at, list(scope_ids))
     own = {v.station_id: v for v in versions if v.station_id is not None}

@@ -1,6 +1,7 @@
 """Communities, homes, topology, the device registry and safety holds: what every other feature asks of stations."""
 
 import math
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -95,12 +96,22 @@ async def find_connector_by_qr(*, qr: str) -> ConnectorView | None:
 
 async def list_connectors(*, station_id: UUID) -> list[ConnectorView]:
     """Return the station's connectors by charger code and number."""
-    return await store.list_connectors(station_id)
+    return await store.list_connectors([station_id])
 
 
 async def list_all_connectors() -> list[ConnectorView]:
-    """Return every connector of every station (for read models that load once)."""
+    """Return every connector of every station (for what loads once)."""
     return await store.list_connectors(None)
+
+
+async def list_stations_of(*, station_ids: Collection[UUID]) -> list[StationView]:
+    """Return those of the stations that exist, by code."""
+    return await store.list_stations_of(list(station_ids))
+
+
+async def list_connectors_of(*, station_ids: Collection[UUID]) -> list[ConnectorView]:
+    """Return the connectors of these stations by charger code and number."""
+    return await store.list_connectors(list(station_ids))
 
 
 async def get_bay(*, bay_id: UUID) -> BayView:

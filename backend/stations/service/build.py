@@ -250,7 +250,7 @@ async def register_device(
         if not own_bays.issuperset({bay_id, *camera_bay_ids} - {None}):
             raise NotFound(kind="bay")
         if charger_id is not None:
-            guns = [c for c in await store.list_connectors(station_id) if c.charger_id == charger_id]
+            guns = [c for c in await store.list_connectors([station_id]) if c.charger_id == charger_id]
             if not guns:
                 raise NotFound(kind="charger")
             if guns[0].charger_code != code:
