@@ -6,6 +6,6 @@ APP_CONFIG = AppConfig(
     app_name="agreements",
     migrations_folder_path=str(Path(__file__).parent / "piccolo_migrations"),
     table_classes=table_finder(modules=["backend.agreements.tables"], exclude_imported=True),
-    migration_dependencies=[],
+    migration_dependencies=["backend.accounts.piccolo_app"],
     commands=[],
 )

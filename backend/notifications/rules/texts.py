@@ -68,9 +68,9 @@ TEMPLATES: dict[str, Template] = {
     ),
     "agreement_rejected": Template(
         "惠民充电协议未通过审核",
-        "原因：{reason}。可补充材料后重新提交。",
+        "请在应用内查看原因，可补充材料后重新提交。",
         "Agreement not approved",
-        "Reason: {reason}. You may add evidence and apply again.",
+        "Read the reason in the app; you may add evidence and apply again.",
     ),
     "agreement_signed": Template(
         "惠民充电协议已生效",

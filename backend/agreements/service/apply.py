@@ -1,0 +1,194 @@
+"""Applying for an agreement: the declaration is judged at once, evidence is added, the company decides later."""
+
+import asyncio
+import hashlib
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from backend.accounts import service as accounts
+from backend.agreements import service as agreements
+from backend.agreements import store
+from backend.agreements.gateways.evidence import EvidenceStore, store_key
+from backend.agreements.rules import eligibility, files
+from backend.agreements.rules.terms import RENEWABLE_WITHIN
+from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView
+from backend.core import audit, crypto, db
+from backend.core.errors import Conflict, Invalid, NotFound
+from backend.stations import service as stations
+
+
+class NotEligible(Invalid):
+    """One or more conditions of the pilot plan are not met; `failed` names each."""
+
+    code = "not_eligible"
+    title_en = "The conditions are not all met"
+    title_zh = "不符合签约条件"
+    detail_en = "See 'failed' for each condition that is not met."
+    detail_zh = "不符合的条件见 failed。"
+
+
+class VehicleHasAgreement(Conflict):
+    """The plate has an agreement, or an open application, with some company (one per vehicle on the whole platform)."""
+
+    code = "vehicle_has_agreement"
+    title_en = "The vehicle has an agreement already"
+    title_zh = "该车辆已有协议或正在申请"
+    detail_en = (
+        "A vehicle has one agreement at a time. End the other one first, or apply within 30 days before its end."
+    )
+    detail_zh = "同一车辆同一时间只能有一份协议。请先终止原协议，或在原协议到期前 30 日内申请。"
+
+
+class EvidenceRefused(Invalid):
+    """The file is none of the types that are taken, or broken, or not what it was called."""
+
+    code = "evidence_refused"
+    title_en = "The file cannot be taken"
+    title_zh = "文件无法接收"
+    detail_en = "Send a whole JPEG, PNG, WebP or HEIC picture or a PDF of at most 10 MB. {reason}"
+    detail_zh = "请上传完整的 JPEG、PNG、WebP、HEIC 图片或 PDF，不超过 10 MB。（{reason}）"
+
+
+class TooMuchEvidence(Conflict):
+    """The application has twenty files already."""
+
+    code = "too_much_evidence"
+    title_en = "There are enough files"
+    title_zh = "文件数量已达上限"
+    detail_en = "An application takes at most {max_files} files."
+    detail_zh = "每份申请最多上传 {max_files} 个文件。"
+
+
+async def submit(
+    *,
+    account_id: UUID,
+    vehicle_id: UUID,
+    real_name: str,
+    declaration: Declaration,
+    operator_company_id: UUID | None = None,
+    now: datetime,
+) -> AgreementView:
+    """Apply with the company of the nearest pilot station (or the named one).
+
+    Raises NotFound (vehicle), NotEligible with every failed condition, VehicleHasAgreement. Two concurrent applications
+    for one plate: one is taken (partial unique index).
+    """
+    vehicle = await accounts.get_vehicle(account_id=account_id, vehicle_id=vehicle_id)
+    home = await stations.find_home(account_id=account_id)
+    near = [] if home is None else await stations.pilot_stations_within(lat=home.lat, lng=home.lng)
+    if operator_company_id is not None:
+        near = [(station, distance) for station, distance in near if station.operator_company_id == operator_company_id]
+    nearest = min(near, key=lambda found: found[1], default=None)
+    failed = eligibility.failed_conditions(
+        eligibility.Situation(
+            home_known=home is not None,
+            distance_m=None if nearest is None else nearest[1],
+            long_term_resident=declaration.long_term_resident,
+            has_own_bay=declaration.has_own_bay,
+            has_private_charger=declaration.has_private_charger,
+            vehicle_energy=declaration.vehicle_energy,
+            vehicle_use=declaration.vehicle_use,
+        )
+    )
+    if failed or home is None or nearest is None:
+        raise NotEligible(
+            failed=[
+                {"condition": name, "text_zh": eligibility.WORDINGS[name].zh, "text_en": eligibility.WORDINGS[name].en}
+                for name in failed
+            ]
+        )
+    contact = await accounts.get_contact(account_id=account_id)
+    async with db.transaction():
+        present = await store.find_in_force(plate_hash=vehicle.plate_hash, at=now)
+        if present is not None and present["ends_at"] - now > RENEWABLE_WITHIN:
+            raise VehicleHasAgreement(field="vehicle_id")
+        agreement_id = await store.add_application(
+            values={
+                "account_id": account_id,
+                "operator_company_id": nearest[0].operator_company_id,
+                "vehicle_id": vehicle_id,
+                "plate_hash": vehicle.plate_hash,
+                "community_id": home.community_id,
+                "community_name": home.name,
+                "distance_m": nearest[1],
+                "declaration": msgspec.to_builtins(declaration),
+                "package_id": await store.get_default_package_id(),
+                "submitted_at": now,
+                "name_cipher": crypto.encrypt(real_name),
+                "plate_cipher": crypto.encrypt(vehicle.plate),
+                "phone_cipher": None if contact.phone is None else crypto.encrypt(contact.phone),
+            }
+        )
+        if agreement_id is None:
+            raise VehicleHasAgreement(field="vehicle_id")
+        await audit.record(
+            actor_id=account_id,
+            actor_role="resident",
+            action="agreement.submitted",
+            object_kind="agreement",
+            object_id=agreement_id,
+            detail={"distance_m": nearest[1]},
+            now=now,
+            operator_company_id=nearest[0].operator_company_id,
+        )
+    return await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
+
+
+async def add_evidence(
+    *,
+    account_id: UUID,
+    agreement_id: UUID,
+    kind: EvidenceKind,
+    content: bytes,
+    claimed_type: str | None,
+    evidence: EvidenceStore,
+    now: datetime,
+) -> EvidenceView:
+    """Add a file to an open application; the same file again is the one there is.
+
+    Raises NotFound, AgreementOver (decided already), EvidenceRefused, TooMuchEvidence. The content is stored before its
+    row: a crash in between leaves a file nobody names, never a row without its file.
+    """
+    agreement = await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
+    if agreement.status != "submitted":
+        raise agreements.AgreementOver(status=agreement.status)
+    if len(content) > files.MAX_BYTES:
+        raise EvidenceRefused(field="data", reason="too large")
+    media_type = files.detect(content)
+    if media_type is None:
+        raise EvidenceRefused(field="data", reason="the content is none of these types, or is cut off")
+    if not files.agrees(claimed_type, media_type):
+        raise EvidenceRefused(field="data", reason=f"it was sent as another type, but is {media_type}")
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(content).digest())
+    key = store_key(agreement_id, content)
+    await evidence.put(key, content)
+    async with db.transaction():
+        row = await store.lock_agreement(agreement_id=agreement_id)
+        if row is None or row["status"] != "submitted":
+            raise agreements.AgreementOver(status="gone" if row is None else row["status"])
+        present = await store.list_evidence(agreement_id=agreement_id)
+        if len(present) >= files.MAX_FILES and not any(item["sha256"] == digest for item in present):
+            raise TooMuchEvidence(max_files=files.MAX_FILES)
+        added = await store.add_evidence(
+            agreement_id=agreement_id,
+            kind=kind,
+            sha256=digest,
+            store_key=key,
+            media_type=media_type,
+            size_bytes=len(content),
+            now=now,
+        )
+    return agreements.evidence_view(added)
+
+
+async def read_evidence(
+    *, agreement_id: UUID, evidence_id: UUID, evidence: EvidenceStore
+) -> tuple[EvidenceView, bytes]:
+    """Return a piece of evidence with its content; the caller has checked who asks. Raises NotFound."""
+    row = await store.find_evidence(agreement_id=agreement_id, evidence_id=evidence_id)
+    content = None if row is None else await evidence.get(row["store_key"])
+    if row is None or content is None:
+        raise NotFound(kind="evidence")
+    return agreements.evidence_view(row), content
