@@ -330,3 +330,28 @@ def _depth(payload: bytes) -> int:
         elif first in b"]}":
             depth -= 1
     return deepest
+
+
+class StreamItem(msgspec.Struct, array_like=True, gc=False):
+    """One message on its way from the bridge to ingest: whose, which channel, when it arrived (us since 1970), what."""
+
+    device_id: bytes
+    channel: str
+    received_us: int
+    payload: bytes
+
+
+STREAM_FIELD: Final = b"b"
+"""The one field of a stream entry: several `StreamItem`s, packed."""
+_PACK = msgspec.msgpack.Encoder()
+_UNPACK = msgspec.msgpack.Decoder(list[StreamItem])
+
+
+def pack_items(items: list[StreamItem]) -> bytes:
+    """The value of a stream entry."""
+    return _PACK.encode(items)
+
+
+def unpack_items(entry: bytes) -> list[StreamItem]:
+    """The items of a stream entry. Raises `msgspec.DecodeError` for what this bridge did not write."""
+    return _UNPACK.decode(entry)

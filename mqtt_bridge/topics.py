@@ -7,6 +7,7 @@ Pure: the bridge, the service and the simulated fleet build and read topics here
 
 import re
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from zlib import crc32
 
 PREFIX: Final = "ev/v1"
 
@@ -87,3 +88,18 @@ def state_filter() -> str:
 def device_filter(*, station: str, kind: str, device: str) -> str:
     """What a device may publish below (its access rule at the broker)."""
     return make(station=station, kind=kind, device=device, channel="state").removesuffix("state") + "+"
+
+
+SHARDS: Final = 16
+"""Streams of the telemetry lane; fixed, because a station must not change its stream while messages are in it."""
+STREAM_GROUP: Final = "ingest"
+
+
+def shard_of(station: str) -> int:
+    """The shard of a station."""
+    return crc32(station.encode()) % SHARDS
+
+
+def stream(shard: int) -> str:
+    """The Valkey key of a shard; the braces keep what belongs to it on one node of a cluster."""
+    return f"linli:telemetry:{{{shard}}}"

@@ -1,0 +1,72 @@
+"""Which device may say what: topics checked against the registry (PostgreSQL view `bridge_device`), from memory."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from mqtt_bridge import topics
+from mqtt_bridge.topics import Topic, TopicRefused
+
+FRESH_S = 30.0
+"""A registered device is known at once; one that was retired is refused after this time (its login is gone before)."""
+REFRESH_AT_MOST_EVERY_S = 1.0
+
+
+class Device(NamedTuple):
+    id: UUID
+    station_id: UUID
+    kind: str
+    station: str
+
+
+class Registry:
+    """The devices by code. `monotonic` is a clock for ages, in seconds."""
+
+    def __init__(self, *, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._devices: dict[str, Device] = {}
+        self._known: dict[str, tuple[Topic, Device]] = {}
+        self._loaded_at = float("-inf")
+
+    async def refresh(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        """Read the registry again."""
+        rows = await pool.fetch("SELECT code, kind, station_code, device_id, station_id FROM bridge_device")
+        self._devices = {
+            row["code"]: Device(row["device_id"], row["station_id"], row["kind"], row["station_code"]) for row in rows
+        }
+        self._known.clear()
+        self._loaded_at = self._monotonic()
+
+    def is_loaded(self) -> bool:
+        """Whether it was ever read."""
+        return self._loaded_at > float("-inf")
+
+    def is_stale(self) -> bool:
+        """Whether it is time to read it again."""
+        return self._monotonic() - self._loaded_at > FRESH_S
+
+    def may_refresh(self) -> bool:
+        """Whether an unknown device is a reason to read it again: not more than once a second."""
+        return self._monotonic() - self._loaded_at > REFRESH_AT_MOST_EVERY_S
+
+    def find(self, topic: str) -> tuple[Topic, Device]:
+        """The parts of a topic and its device.
+
+        Raises TopicRefused, beside the causes of `topics.parse` for `unknown_device`, `wrong_station`, `wrong_kind`.
+        The broker's access rules refuse the same; this holds where they are wrong or old.
+        """
+        found = self._known.get(topic)
+        if found is not None:
+            return found
+        parts = topics.parse(topic)
+        device = self._devices.get(parts.device)
+        if device is None:
+            raise TopicRefused("unknown_device", "the registry has no active device of this code")
+        if device.station != parts.station:
+            raise TopicRefused("wrong_station", "the registry has this device at another station")
+        if device.kind != parts.kind:
+            raise TopicRefused("wrong_kind", f"the registry has this device as a {device.kind}")
+        self._known[topic] = (parts, device)
+        return parts, device

@@ -1,0 +1,93 @@
+"""The safety lane's write: messages with their jobs, and dead letters, in one PostgreSQL transaction per batch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.queries import Queries
+
+JOB = "telemetry.device_message"
+
+_INSERT = """
+    INSERT INTO device_message (device_id, station_id, kind, channel, msg_id, boot, seq, received_at, retained, payload,
+        sealed)
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+        $8::timestamptz[], $9::boolean[], $10::bytea[], $11::boolean[])
+    ON CONFLICT (device_id, msg_id) DO NOTHING
+    RETURNING id
+"""
+_LETTERS = """
+    INSERT INTO dead_letter (received_at, cause, detail, topic, device_id, size, payload_cipher)
+    SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::bytea[])
+"""
+_COUNTS = """
+    INSERT INTO dead_letter_count AS c (cause, total, last_at)
+    SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]) AS n (cause, total, last_at) ORDER BY cause
+    ON CONFLICT (cause) DO UPDATE SET total = c.total + excluded.total, last_at = excluded.last_at
+"""
+
+
+class Row(NamedTuple):
+    """A `device_message` to be; the field order is that of the insert."""
+
+    device_id: UUID
+    station_id: UUID
+    kind: str
+    channel: str
+    msg_id: str
+    boot: int | None
+    seq: int | None
+    received_at: datetime
+    retained: bool
+    payload: bytes
+    sealed: bool
+
+
+class Letter(NamedTuple):
+    """A refused message: why, where it came in, and the sealed start of it."""
+
+    received_at: datetime
+    cause: str
+    detail: str
+    topic: str
+    device_id: UUID | None
+    size: int
+    payload_cipher: bytes
+
+
+async def store(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    rows: Sequence[Row],
+    letters: Sequence[Letter] = (),
+    counts: "Counter[str] | None" = None,
+    now: datetime | None = None,
+) -> int:
+    """Commit messages with one job for each that is new, dead letters and counts; returns how many were new.
+
+    Raises what asyncpg raises; then nothing was stored, and nothing may be acknowledged.
+    """
+    if not rows and not letters and not counts:
+        return 0
+    # Twins write the same messages: in one order they wait for each other, in two they would deadlock.
+    ordered = sorted(rows, key=lambda row: (row.device_id, row.msg_id))
+    async with pool.acquire() as connection, connection.transaction():
+        ids = [row["id"] for row in await connection.fetch(_INSERT, *_columns(ordered))] if rows else []
+        if ids:
+            payloads: list[bytes | None] = [msgspec.json.encode({"message_id": message_id}) for message_id in ids]
+            queries = Queries(AsyncpgDriver(cast("asyncpg.Connection[asyncpg.Record]", connection)))
+            await queries.enqueue([JOB] * len(ids), payloads, [0] * len(ids))
+        if letters:
+            await connection.execute(_LETTERS, *_columns(letters))
+        if counts:
+            causes = list(counts)
+            await connection.execute(_COUNTS, causes, [counts[cause] for cause in causes], [now] * len(causes))
+    return len(ids)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
