@@ -139,7 +139,8 @@ class Stack:
         return processes.python_environment({**self.environment, "LINLI_SUPERVISED": "1"})
 
     def _prepare(self) -> None:
-        (self.state.folder / "evidence").mkdir(mode=0o700, exist_ok=True)
+        for name in ("evidence", "logs"):
+            processes.private_folder(self.state.folder / name)
         program = subprocess.Popen(
             [sys.executable, "-m", "sandbox.up.prepare"],
             cwd=CHECKOUT,
