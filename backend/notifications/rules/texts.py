@@ -108,6 +108,12 @@ TEMPLATES: dict[str, Template] = {
         "Binding code",
         "Your code to bind this phone is {code}, valid for 5 minutes. Do not share it.",
     ),
+    "booking_suspended": Template(
+        "预约功能已暂停",
+        "因多次未按预约到场，预约功能暂停至{until}。如有异议可向服务商申诉。",
+        "Booking is suspended",
+        "After repeated no-shows you may book again from {until}. You can appeal to the operator.",
+    ),
     "charge_interrupted": Template(
         "充电已中断",
         "{station}：充电中断，原因：{reason}。",

@@ -204,6 +204,13 @@ async def find_calendar_account(token_hash: bytes) -> UUID | None:
     return account_id
 
 
-async def erase(account_id: UUID) -> None:
-    """Forget the calendar address; bookings stay under the account's bare id (transactions are kept 3 years)."""
+async def forget(account_id: UUID) -> list[bytes]:
+    """Forget the calendar address and the plates of closed bookings; returns the plates they were for."""
     await db.execute("DELETE FROM calendar_address WHERE account_id = $1", account_id)
+    rows = await db.fetch(
+        "UPDATE reservation SET plate_hash = ''::bytea FROM reservation old WHERE old.id = reservation.id"
+        " AND reservation.account_id = $1 AND reservation.closed_at IS NOT NULL AND old.plate_hash <> ''::bytea"
+        " RETURNING old.plate_hash",
+        account_id,
+    )
+    return sorted({row["plate_hash"] for row in rows})

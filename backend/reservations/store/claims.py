@@ -156,6 +156,11 @@ async def move_claim_kind(claim_id: UUID, kind: ClaimKind, reference_id: UUID | 
     )
 
 
+async def forget_plate(plate_hash: bytes, now: datetime) -> None:
+    """Forget the past claims of a plate (erasure); nothing is decided by them any more."""
+    await db.execute("DELETE FROM connector_claim WHERE plate_hash = $1 AND held_until <= $2", plate_hash, now)
+
+
 async def lock_station_claims(station_id: UUID) -> None:
     """Let one transaction at a time move claims of a station (extend, widen); plain new claims need no lock."""
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('claims:' || $1::text, 0))", str(station_id))
