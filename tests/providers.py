@@ -13,9 +13,7 @@ from sandbox.providers import Providers
 async def running_providers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Providers]:
     """All providers on free ports; callbacks are retried after milliseconds, refunds settle at once."""
     folder: Path = tmp_path_factory.mktemp("providers")
-    started = await sandbox_providers.start(
-        state_dir=folder, retry_gaps_s=(0.02, 0.02, 0.05, 0.1), refund_delay_s=0.01
-    )
+    started = await sandbox_providers.start(state_dir=folder, retry_gaps_s=(0.02, 0.02, 0.05, 0.1), refund_delay_s=0)
     yield started
     await started.close()
 

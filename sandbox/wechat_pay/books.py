@@ -17,6 +17,7 @@ class Trade(msgspec.Struct, kw_only=True):
     total: int
     openid: str
     prepay_id: str
+    trade_type: str = "JSAPI"
     attach: str | None = None
     time_expire: str | None = None
     state: str = "NOTPAY"

@@ -49,7 +49,7 @@ class Payer(msgspec.Struct, kw_only=True):
 
 
 class Prepay(msgspec.Struct, kw_only=True):
-    """Body of JSAPI 下单."""
+    """Body of JSAPI/小程序 下单 (with a payer) and APP 下单 (without)."""
 
     appid: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
     mchid: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
@@ -57,7 +57,7 @@ class Prepay(msgspec.Struct, kw_only=True):
     out_trade_no: str
     notify_url: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
     amount: Amount
-    payer: Payer
+    payer: Payer | None = None
     time_expire: str | None = None
     attach: Annotated[str, msgspec.Meta(max_length=128)] | None = None
     goods_tag: str | None = None
@@ -122,8 +122,10 @@ def _notify_url(url: str) -> None:
         raise PayError(400, "PARAM_ERROR", "notify_url 必须为https地址且不能携带参数", field="/body/notify_url")
 
 
-def prepay(wanted: Prepay, merchant: Merchant, now: float) -> None:
+def prepay(wanted: Prepay, merchant: Merchant, now: float, *, needs_payer: bool) -> None:
     """Refuse an order WeChat Pay would refuse."""
+    if needs_payer and wanted.payer is None:
+        raise PayError(400, "PARAM_ERROR", "参数错误", field="/body/payer")
     if wanted.mchid != merchant.mchid:
         raise PayError(400, "PARAM_ERROR", "商户号与签名商户号不一致", field="/body/mchid")
     if wanted.appid != merchant.appid:

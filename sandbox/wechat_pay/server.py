@@ -87,6 +87,7 @@ class WeChatPayServer:
         trade.state = "SUCCESS"
         trade.transaction_id = f"42000{secrets.randbelow(10**23):023d}"
         trade.success_time = beijing_time(self._clock())
+        trade.openid = trade.openid or f"o{secrets.token_urlsafe(20)}"
         self.books.keep_trade(trade)
         if self.lost_callbacks.take() is None:
             self.send_payment_callback(trade)
@@ -173,8 +174,8 @@ class WeChatPayServer:
     def _dispatch(self, merchant: Merchant, request: Request) -> tuple[int, bytes]:
         parts = request.path.strip("/").split("/")
         match request.method, parts:
-            case "POST", ["v3", "pay", "transactions", "jsapi"]:
-                return 200, self._prepay(merchant, request)
+            case "POST", ["v3", "pay", "transactions", "jsapi" | "app" as trade_type]:
+                return 200, self._prepay(merchant, request, trade_type.upper())
             case "GET", ["v3", "pay", "transactions", "out-trade-no", number]:
                 checks.same_mchid(request.query, merchant)
                 return 200, self._view_of(self.books.find_trade(mchid=merchant.mchid, out_trade_no=number))
@@ -194,19 +195,21 @@ class WeChatPayServer:
                 return 200, msgspec.json.encode(self._refund_view(refund))
         raise PayError(404, "NOT_FOUND", "请求的资源不存在")
 
-    def _prepay(self, merchant: Merchant, request: Request) -> bytes:
+    def _prepay(self, merchant: Merchant, request: Request, trade_type: str) -> bytes:
         wanted = checks.read(request.body, checks.Prepay)
-        checks.prepay(wanted, merchant, self._clock())
+        checks.prepay(wanted, merchant, self._clock(), needs_payer=trade_type == "JSAPI")
+        openid = wanted.payer.openid if wanted.payer is not None else ""
         known = self.books.find_trade(mchid=merchant.mchid, out_trade_no=wanted.out_trade_no)
         if known is not None:
             if known.state == "SUCCESS":
                 raise PayError(400, "ORDERPAID", "该订单已支付")
             if known.state == "CLOSED":
                 raise PayError(400, "ORDER_CLOSED", "该订单已关闭，请重新下单")
-            if (known.total, known.openid, known.description) != (
+            if (known.total, known.openid, known.description, known.trade_type) != (
                 wanted.amount.total,
-                wanted.payer.openid,
+                openid,
                 wanted.description,
+                trade_type,
             ):
                 raise PayError(403, "OUT_TRADE_NO_USED", "商户订单号重复")
             return msgspec.json.encode({"prepay_id": known.prepay_id})
@@ -217,7 +220,8 @@ class WeChatPayServer:
             description=wanted.description,
             notify_url=wanted.notify_url,
             total=wanted.amount.total,
-            openid=wanted.payer.openid,
+            openid=openid,
+            trade_type=trade_type,
             prepay_id=f"wx{secrets.token_hex(17)}",
             attach=wanted.attach,
             time_expire=wanted.time_expire,
@@ -244,7 +248,7 @@ class WeChatPayServer:
         if trade.transaction_id is not None:
             view |= {
                 "transaction_id": trade.transaction_id,
-                "trade_type": "JSAPI",
+                "trade_type": trade.trade_type,
                 "bank_type": "OTHERS",
                 "success_time": trade.success_time,
                 "attach": trade.attach or "",

@@ -1,0 +1,32 @@
+"""What happened to money."""
+
+from uuid import UUID
+
+from backend.core.jobs import Event
+
+
+class PaymentSucceeded(Event, frozen=True, kw_only=True):
+    """The provider holds the money of an order."""
+
+    payment_id: UUID
+    order_id: UUID
+    amount_fen: int
+
+
+class RefundSucceeded(Event, frozen=True, kw_only=True):
+    """Money went back to the channel that paid."""
+
+    refund_id: UUID
+    payment_id: UUID
+    order_id: UUID
+    amount_fen: int
+
+
+class RefundFailed(Event, frozen=True, kw_only=True):
+    """The provider could not give the money back (closed or abnormal); a person must look."""
+
+    refund_id: UUID
+    payment_id: UUID
+    order_id: UUID
+    amount_fen: int
+    provider_state: str
