@@ -71,12 +71,12 @@ def api() -> None:
 @linli.command()
 def bridge() -> None:
     """Carry device messages from the MQTT broker to Valkey and PostgreSQL, and commands back."""
+    from importlib import import_module
+
     from backend.core.lifeline import follow_parent_if_supervised
 
     follow_parent_if_supervised()
-    import runpy
-
-    runpy.run_module("mqtt_bridge", run_name="__main__")
+    raise click.exceptions.Exit(import_module("mqtt_bridge.__main__").main())
 
 
 @linli.command()
