@@ -102,14 +102,15 @@ async def _postgresql(settings: Settings) -> Finding:
         finding.wrong.append(f"LINLI_DATABASE_URL: {_why(error)}")
         return finding
     try:
-        version = connection.get_server_version()
+        major = connection.get_server_version().major
+        version = await connection.fetchval("SHOW server_version")
         role = await connection.fetchval("SELECT current_user")
         used, most = (
             await connection.fetchval("SELECT count(*) FROM pg_stat_activity"),
             int(await connection.fetchval("SHOW max_connections")),
         )
-        finding.text += f" · version {version.major}.{version.minor} · role {role} · {used} of {most} connections"
-        if version.major < OLDEST_POSTGRESQL:
+        finding.text += f" · version {version} · role {role} · {used} of {most} connections"
+        if major < OLDEST_POSTGRESQL:
             finding.wrong.append(f"PostgreSQL {OLDEST_POSTGRESQL} or newer is needed")
         if await connection.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
             finding.wrong.append("the service runs as a superuser: the audit log is append-only for linli_app alone")

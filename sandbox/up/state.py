@@ -97,12 +97,14 @@ class State:
         )
 
     def choose_ports(self, wanted: Mapping[str, int]) -> dict[str, int]:
-        """Return a free port per name: last time's when it is free, else the wanted one (0: any), else any."""
+        """Return a free port per name: the wanted one when it is free (0: any), else last time's, else any."""
         path = self.folder / "ports.json"
         last: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
         ports: dict[str, int] = {}
         for name, port in wanted.items():
-            chosen = processes.free_port(preferred=last.get(name) or port or None)
+            chosen = processes.free_port(preferred=port or last.get(name))
+            if port and chosen != port:
+                chosen = processes.free_port(preferred=last.get(name))
             while chosen in ports.values():
                 chosen = processes.free_port()
             ports[name] = chosen
