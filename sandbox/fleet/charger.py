@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -16,6 +16,8 @@ from sandbox.fleet.plan import ConnectorPlan
 GUN_LIMIT_C = 90.0
 CABINET_LIMIT_C = 75.0
 INSULATION_LIMIT_OHM_PER_V = 500.0
+WAITS_FOR_PLUG_S = 180.0
+"""How long a start waits for the car to be plugged in."""
 
 
 class Charger(Device):
@@ -38,6 +40,7 @@ class Charger(Device):
         self.powered = True
         self._events: list[tuple[str, dict[str, Any]]] = []
         self._limits_until: dict[int, datetime] = {}
+        self._armed_until: dict[int, datetime] = {}
         start_wh = sum(self.code.encode()) * 1000
         self.connectors = {
             plan.number: Connector(
@@ -133,6 +136,10 @@ class Charger(Device):
                 if self.now() >= until:
                     del self._limits_until[number]
                     self.connectors[number].limit_w = None
+            for number, until in list(self._armed_until.items()):
+                if self.clock.now() >= until:
+                    del self._armed_until[number]
+                    self.connectors[number].disarm()
             for gun in self.connectors.values():
                 gun.advance(dt_s=dt_s * self.speed)
             self.flush()
@@ -143,6 +150,7 @@ class Charger(Device):
         super().reboot()
         self._emit("power_back", detail="reboot")
         for gun in self.connectors.values():
+            gun.disarm()
             gun.end(reason="power_lost", detail="reboot")
         self.flush()
 
@@ -162,6 +170,7 @@ class Charger(Device):
     def lose_power(self) -> None:
         """The mains fail: sessions end; a last gasp tells so."""
         for gun in self.connectors.values():
+            gun.disarm()
             gun.end(reason="power_lost")
         self._events.insert(0, ("power_lost", {}))
         self.flush()
@@ -213,17 +222,23 @@ class Charger(Device):
         gun = self.connectors.get(args.connector)
         if gun is None:
             return "no_connector"
-        return gun.begin(
+        error = gun.begin(
             session_id=args.session_id,
             max_power_w=args.max_power_w,
             target_soc_pct=args.target_soc_pct,
             target_energy_wh=args.target_energy_wh,
         )
+        if gun.armed is not None and error is None:
+            self._armed_until[gun.number] = self.clock.now() + timedelta(seconds=WAITS_FOR_PLUG_S)
+        return error
 
     def _stop(self, args: StopArgs) -> str | None:
         gun = self.connectors.get(args.connector)
         if gun is None:
             return "no_connector"
+        if gun.armed is not None and gun.armed.session_id == args.session_id:
+            gun.disarm()
+            return None
         if gun.session is None or gun.session.session_id != args.session_id:
             return None if gun.last_session_id == args.session_id else "no_session"
         gun.end(reason="command", detail=args.reason)

@@ -82,6 +82,8 @@ class Connector:
     limit_w: int | None = None
     car: PluggedCar | None = None
     session: ChargeSession | None = None
+    armed: ChargeSession | None = None
+    """A start that was accepted before the car was plugged in; it begins with the plug."""
     had_session: bool = False
     last_session_id: str | None = None
     """Of the session that ended last: a repeated stop of it is no error."""
@@ -104,7 +106,7 @@ class Connector:
         if self.faults.locked_out:
             return "faulted"
         if self.car is None:
-            return "available"
+            return "preparing" if self.armed else "available"
         if self.session is None:
             return "finishing" if self.had_session else "preparing"
         return "suspended" if self.is_suspended else "charging"
@@ -188,6 +190,10 @@ class Connector:
         """The gun goes into the car."""
         self.car, self.had_session = car, False
         self.emit("plugged", connector=self.number, meter_wh=self.meter_wh)
+        armed, self.armed = self.armed, None
+        if armed is not None:
+            armed.start_meter = self.meter
+            self._start(armed)
 
     def unplug(self) -> None:
         """The gun comes out; a running session ends first."""
@@ -203,27 +209,40 @@ class Connector:
         target_soc_pct: float | None = None,
         target_energy_wh: int | None = None,
     ) -> str | None:
-        """Start a session; returns why not, or None. The same session again is no error."""
-        if self.session is not None:
-            return None if session_id is not None and self.session.session_id == session_id else "busy"
+        """Start a session; returns why not, or None. The same session again is no error.
+
+        Without a car the start is armed: it begins when the gun goes in, unless it is disarmed before.
+        """
+        for present in (self.session, self.armed):
+            if present is not None:
+                return None if session_id is not None and present.session_id == session_id else "busy"
         if self.faults.locked_out:
             return "faulted"
-        if self.car is None:
-            return "not_plugged"
         if target_soc_pct is not None and self.kind == "ac":
             return "no_battery_data"
-        self.session = ChargeSession(
+        session = ChargeSession(
             session_id=session_id,
             start_meter=self.meter,
             max_power_w=max_power_w,
             target_soc_pct=target_soc_pct,
             target_energy_wh=target_energy_wh,
         )
-        self.had_session = True
-        self.emit("session_started", connector=self.number, session_id=session_id, meter_wh=self.meter_wh)
-        if self.kind == "dc":
-            self.emit("bms_limits", connector=self.number, session_id=session_id, bms=self.bms_limits())
+        if self.car is None:
+            self.armed = session
+        else:
+            self._start(session)
         return None
+
+    def disarm(self) -> None:
+        """Forget a start that waits for its car."""
+        self.armed = None
+
+    def _start(self, session: ChargeSession) -> None:
+        self.session, self.had_session = session, True
+        about = {"connector": self.number, "session_id": session.session_id}
+        self.emit("session_started", **about, meter_wh=self.meter_wh)
+        if self.kind == "dc":
+            self.emit("bms_limits", **about, bms=self.bms_limits())
 
     def end(self, *, reason: str, detail: str | None = None) -> None:
         """End the running session, if any."""
@@ -245,6 +264,7 @@ class Connector:
     def lock_out(self, *, code: str, reason: str) -> None:
         """A fault: the session ends and the gun stays `faulted` until cleared."""
         self.faults.locked_out = code
+        self.armed = None
         self.emit(code, connector=self.number, meter_wh=self.meter_wh, detail=reason)
         self.end(reason=code)
 

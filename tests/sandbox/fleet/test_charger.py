@@ -56,7 +56,7 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("name", "args", "error"),
         [
-            ("start", {"connector": 1, "session_id": "s"}, "not_plugged"),
+            ("start", {"connector": 1, "session_id": "s", "target_soc_pct": 80}, "no_battery_data"),
             ("start", {"connector": 9, "session_id": "s"}, "no_connector"),
             ("start", {"connector": "one", "session_id": "s"}, "bad_args"),
             ("stop", {"connector": 1, "session_id": "s", "reason": "user"}, "no_session"),
@@ -67,6 +67,28 @@ class TestCommands:
     def test_are_refused_with_their_reason(self, rig: Rig, name: str, args: dict[str, object], error: str) -> None:
         cmd_id = rig.command("S1-A1", name, **args)  # type: ignore[arg-type]
         assert acks(rig.news()) == [(cmd_id, False, error)]
+
+    def test_start_before_the_plug_waits_three_minutes_for_it(self, rig: Rig) -> None:
+        charger = rig.fleet.charger("S1-D1")
+        cmd_id = rig.command("S1-D1", "start", connector=1, session_id="early")
+        assert acks(rig.news()) == [(cmd_id, True, None)]
+        assert charger.state()["connectors"]["1"] == "preparing"
+        car = rig.park()
+        rig.let_pass(60)
+        rig.fleet.traffic.plug(car=car, charger=charger, number=1)
+        assert events(rig.news())[-3:] == ["plugged", "session_started", "bms_limits"]
+        other = rig.command("S1-D1", "start", connector=2, session_id="never")
+        rig.let_pass(181)
+        assert acks(rig.news()) == [(other, True, None)]
+        assert charger.state()["connectors"]["2"] == "available"
+
+    def test_stop_takes_back_a_start_that_waits_for_its_car(self, rig: Rig) -> None:
+        rig.command("S1-D1", "start", connector=1, session_id="early")
+        cmd_id = rig.command("S1-D1", "stop", connector=1, session_id="early", reason="user")
+        news = rig.news()
+        assert acks(news)[-1] == (cmd_id, True, None)
+        assert events(news) == []
+        assert rig.fleet.charger("S1-D1").state()["connectors"]["1"] == "available"
 
     def test_are_refused_when_expired(self, rig: Rig) -> None:
         cmd_id = rig.command("S1-D1", "start", expires_in_s=-1, connector=1, session_id="s")

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from backend.alerts.rules.watch import ConnectorWatch
 from sandbox.fleet.errors import CannotDo, NotThere, NotUnderstood
 from sandbox.fleet.faults import CATALOGUE, FaultArgs
 from tests.fakes import FixedClock
+from tests.sandbox.fleet.judge import limits_of, sample_of
 from tests.sandbox.fleet.rig import Rig, conform, events
 
 DEVICES = {"charger": "S1-D1", "lock": "S1-L1", "camera": "S1-CB", "smoke": "S1-M1"}
@@ -75,6 +77,22 @@ class TestBatteryOverTemperature:
         hot = car.battery.temp_max_c
         rig.let_pass(60)
         assert car.battery.temp_max_c < hot - 20
+
+    def test_is_critical_for_the_rules_of_the_service_before_the_charger_trips_by_itself(
+        self, clock: FixedClock
+    ) -> None:
+        rig = Rig(clock, speed=20)
+        rig.charge(soc_pct=15)
+        rig.fleet.cause(name="battery_over_temperature", device="S1-D1", args=FaultArgs(connector=1))
+        rig.let_pass(65)
+        watch, levels = ConnectorWatch(kind="dc"), []
+        for _, channel, body in rig.news_of("S1-D1"):
+            if body.get("code") == "bms_limits":
+                watch.set_car(limits_of(body["bms"]))
+            if channel == "telemetry" and body["connector"] == 1:
+                levels += [(finding.level, finding.code) for finding in watch.observe(sample_of(body))]
+        assert {"battery_temp_high", "battery_temp_slope"} <= {code for level, code in levels if level == "critical"}
+        assert rig.fleet.charger("S1-D1").connectors[1].session is not None
 
     def test_needs_a_running_dc_session(self, rig: Rig) -> None:
         with pytest.raises(CannotDo) as refusal:

@@ -80,9 +80,7 @@ def broker(server_folder: Path) -> Iterator[MosquittoServer]:
     by_kind = {"charger": plan.chargers, "lock": plan.locks, "camera": plan.cameras, "smoke": plan.smoke}
     devices = [(kind, device.code) for kind, group in by_kind.items() for device in group]
     server.set_access(
-        users=(
-            BrokerUser(name="ear", password_hash=rules.hash_password("e"), rules=("topic readwrite #",)),
-        ),
+        users=(BrokerUser(name="ear", password_hash=rules.hash_password("e"), rules=("topic readwrite #",)),),
         passwords=rules.password_file((code, rules.hash_password("p")) for _, code in devices),
         acl=rules.access_file(("S1", kind, code) for kind, code in devices),
     )
@@ -164,7 +162,8 @@ class TestLink:
         fleet.cause(name="online", device="S1-M1", args=FaultArgs())
         await ear.until(lambda topic, body: "/S1-M1/state" in topic and body.get("seq") == stored[-1] + 1)
         got = [body["seq"] for topic, body, _ in ear.heard if "/S1-M1/" in topic and "seq" in body]
-        assert got == [*stored, stored[-1] + 1]
+        again = [seq for seq in got if seq < stored[0]]  # what the broker had not acknowledged before
+        assert got == [*again, *stored, stored[-1] + 1]
 
     async def test_a_command_that_came_while_offline_is_done_on_return(self, ear: Ear, fleet: Fleet) -> None:
         await ear.until(lambda topic, body: "/S1-L1/state" in topic)
