@@ -19,7 +19,7 @@ from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.notifications import service as notifications
 from backend.payments import service as payments
-from backend.payments.service import PaymentSheet
+from backend.payments.service import PaymentSheet, ledger
 from backend.reservations.service import claims
 from backend.stations import service as stations
 from backend.stations.rules.settings import StationSettings
@@ -179,7 +179,7 @@ async def _close(order: OrderView, *, overstay_fee_fen: int, total_fen: int, sta
         },
     )
     if total_fen > 0:
-        await payments.post_entry(
+        await ledger.post_entry(
             kind="order_closed",
             reference_id=order.id,
             legs=[

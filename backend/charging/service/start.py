@@ -13,7 +13,7 @@ from backend.core import db, jobs
 from backend.core.errors import Conflict, Invalid, NotFound, Unavailable
 from backend.core.ids import new_id
 from backend.reservations.rules.words import ReservationView
-from backend.reservations.service import claims
+from backend.reservations.service import bookings, claims
 from backend.stations import service as stations
 from backend.stations.rules.topology import ConnectorView
 from backend.tariffs import service as tariffs
@@ -196,9 +196,8 @@ async def _hold(
 ) -> tuple[UUID, datetime]:
     """The claim under which the session runs, and when it ends."""
     if booking is not None:
-        if booking.starts_at > now:
-            await claims.start_claim_earlier(claim_id=booking.claim_id, starts_at=now, now=now)
-        return booking.claim_id, booking.ends_at
+        arrived = await bookings.check_in(reservation_id=booking.id, means="qr", now=now)
+        return arrived.claim_id, arrived.ends_at
     longest = None if departs_at is None else max(departs_at - now, timedelta(minutes=1))
     until = await claims.walk_up_until(connector_id=connector.id, has_agreement=has_agreement, now=now)
     if longest is not None:

@@ -1,0 +1,338 @@
+"""Incidents: opened or joined by alarms, escalated by time, moved on and ended by people only."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from backend.accounts import service as accounts
+from backend.alerts import store, store_incidents
+from backend.alerts.events import IncidentChanged, TaskChanged
+from backend.alerts.rules.incidents import (
+    HANDLED,
+    IncidentMove,
+    confirms_fire,
+    escalation_roles,
+    move_incident,
+)
+from backend.alerts.rules.words import reason_of
+from backend.alerts.store import AlertView
+from backend.alerts.store_incidents import IncidentView, StepView
+from backend.bays import service as bays
+from backend.charging.service import sessions
+from backend.charging.service.sessions import SessionOver
+from backend.core import audit, db, jobs
+from backend.core.auth import Staff
+from backend.core.errors import Conflict, NotFound
+from backend.core.ids import new_id
+from backend.notifications import service as notifications
+from backend.stations import service as stations
+from backend.stations.rules.topology import StationView
+
+READERS: tuple[Literal["guard", "lead", "operator", "inspector"], ...] = ("guard", "lead", "operator", "inspector")
+HANDLERS: tuple[Literal["guard", "lead", "operator"], ...] = ("guard", "lead", "operator")
+
+
+class IncidentState(Conflict):
+    """The incident is not in a state that allows this."""
+
+    code = "incident_state"
+    title_en = "The incident is {status}"
+    title_zh = "事件当前状态不允许此操作"
+    detail_en = "It is {status}: open incidents are acknowledged, acknowledged ones resolved, resolved ones reported."
+    detail_zh = "事件状态为 {status}：须先确认，再解除，最后上报。"
+
+
+class EscalationDue(msgspec.Struct, frozen=True):
+    """Payload of the timer `alerts.escalate`: the `step`-th call for an incident nobody has acknowledged."""
+
+    incident_id: UUID
+    step: int
+
+
+async def open_or_join(
+    *, kind: Literal["fire", "battery"], alert: AlertView, station: StationView, area: str | None, now: datetime
+) -> UUID:
+    """Open an incident for an alarm, or join the one being handled; a second detector within 60 s confirms a fire.
+
+    Belongs inside the alert's transaction. Two alarms of one station take turns, so that they make one incident.
+    """
+    await store_incidents.lock_station_incidents(station.id)
+    found = await store_incidents.find_handled(station_id=station.id, kind=kind, connector_id=alert.connector_id)
+    detail = {"code": alert.code, "device_id": str(alert.device_id), "value": alert.value, "area": area}
+    if found is not None:
+        await store_incidents.add_step(found.id, at=now, kind="alarm", what=alert.code, detail=detail)
+        second = confirms_fire(
+            first_alarm_at=found.opened_at,
+            second_alarm_at=alert.raised_at,
+            same_device=found.device_id == alert.device_id,
+        )
+        if kind == "fire" and second and not found.confirmed:
+            await store_incidents.save_incident(found.id, {"confirmed": True})
+            await store_incidents.add_step(found.id, at=now, kind="alarm", what="fire_confirmed", detail=detail)
+            await _tell(found, "confirmed", now)
+        return found.id
+    incident = IncidentView(
+        id=new_id(),
+        station_id=station.id,
+        operator_company_id=station.operator_company_id,
+        kind=kind,
+        level="critical",
+        code=alert.code,
+        area=area,
+        connector_id=alert.connector_id,
+        device_id=alert.device_id,
+        status="open",
+        confirmed=False,
+        escalated=0,
+        opened_at=alert.raised_at,
+    )
+    await store_incidents.add_incident(incident)
+    await store_incidents.add_step(incident.id, at=now, kind="alarm", what=alert.code, detail=detail)
+    for step, after_s in enumerate(station.settings.escalate_after_s):
+        due_at = now + timedelta(seconds=after_s)
+        await jobs.schedule("alerts.escalate", EscalationDue(incident.id, step), due_at=due_at, now=now)
+    await _tell(incident, "opened", now)
+    return incident.id
+
+
+async def _tell(incident: IncidentView, what: str, now: datetime) -> None:
+    await jobs.emit(
+        IncidentChanged(
+            incident_id=incident.id,
+            operator_company_id=incident.operator_company_id,
+            station_id=incident.station_id,
+            status=incident.status,
+            what=what,
+            at=now,
+        ),
+        now=now,
+    )
+
+
+async def stop_area(*, alert: AlertView, area: str | None, now: datetime) -> int:
+    """Stop every session in the detector's area, or in the whole station where it is not mapped; returns how many."""
+    connectors = {c.id: c for c in await stations.list_connectors(station_id=alert.station_id)}
+    mapped = area is not None and any(c.area == area for c in connectors.values())
+    stopped = 0
+    for session in await sessions.active_sessions(station_id=alert.station_id):
+        if mapped and connectors[session.connector_id].area not in (area, None):
+            continue
+        try:
+            await sessions.stop_session(session_id=session.id, reason="smoke", actor=f"rule:{alert.code}", now=now)
+        except SessionOver:
+            continue
+        stopped += 1
+        await _step(alert, now, "action", "session_stopped", {"session_id": str(session.id)})
+    return stopped
+
+
+async def lower_locks(*, alert: AlertView, now: datetime) -> None:
+    """Open every bay of the station; the safety hold keeps them open."""
+    told = await bays.lower_all(station_id=alert.station_id, reason=alert.code, now=now, actor=f"rule:{alert.code}")
+    await _step(alert, now, "action", "locks_lowered", {"count": told})
+
+
+async def people(*, station: StationView, roles: Sequence[Literal["guard", "lead", "operator"]]) -> list[UUID]:
+    """The staff of a station's company with one of these roles, each once."""
+    found = await accounts.list_staff(
+        operator_company_id=station.operator_company_id, roles=tuple(roles), station_id=station.id
+    )
+    return list(dict.fromkeys(person.account_id for person in found))
+
+
+async def page_staff(*, alert: AlertView, station: StationView, now: datetime) -> None:
+    """Ring the guards and the lead; a confirmed fire and a further alarm ring again."""
+    subject = alert.id if alert.incident_id is None else alert.incident_id
+    for person in await people(station=station, roles=("guard", "lead")):
+        await notifications.page(
+            recipient=person,
+            event_key=f"incident:{subject}:{alert.code}:{alert.device_id}",
+            template="incident_page",
+            params={"station": station.name, "reason": reason_of(alert.code)},
+            now=now,
+        )
+        await _step(alert, now, "message", "incident_page", {"account_id": str(person)})
+
+
+async def tell_neighbours(*, alert: AlertView, station: StationView, now: datetime) -> None:
+    """Tell every resident with a car at the station to stay away (domain.md "Safety")."""
+    for account_id in await residents_there(station_id=station.id):
+        await notifications.notify(
+            recipient=account_id,
+            event_key=f"incident:{alert.incident_id}:stay-away",
+            template="danger_stay_away",
+            params={"station": station.name},
+            safety=True,
+            now=now,
+        )
+        await _step(alert, now, "message", "danger_stay_away", {"account_id": str(account_id)})
+
+
+async def residents_there(*, station_id: UUID) -> list[UUID]:
+    """The accounts whose cars are at the station: by their session, or by the plate a bay camera read."""
+    found = [session.account_id for session in await sessions.cars_still_there(station_id=station_id)]
+    for bay in (await bays.bay_occupancy(station_id=station_id)).values():
+        if bay.state != "free" and bay.plate_hash is not None:
+            vehicle = await accounts.find_vehicle_by_plate_hash(plate_hash=bay.plate_hash)
+            if vehicle is not None:
+                found.append(vehicle.account_id)
+    return list(dict.fromkeys(found))
+
+
+async def _step(alert: AlertView, now: datetime, kind: str, what: str, detail: dict[str, Any]) -> None:
+    if alert.incident_id is not None:
+        await store_incidents.add_step(alert.incident_id, at=now, kind=kind, what=what, detail=detail)
+
+
+async def note_person_seen(*, station_id: UUID, device_id: UUID, now: datetime) -> None:
+    """A camera sees a person while a fire is handled: an entry of the time line, never an alarm."""
+    async with db.transaction():
+        incident = await store_incidents.find_handled(station_id=station_id, kind="fire")
+        if incident is not None:
+            detail = {"device_id": str(device_id)}
+            await store_incidents.add_step(incident.id, at=now, kind="alarm", what="person_seen", detail=detail)
+            await _tell(incident, "person_seen", now)
+
+
+async def escalate(*, incident_id: UUID, step: int, now: datetime) -> None:
+    """A timer: nobody has acknowledged the incident; ring again, and more people."""
+    async with db.transaction():
+        incident = await store_incidents.find_incident(incident_id, lock=True)
+        if incident is None or incident.status != "open" or incident.escalated > step:
+            return
+        station = await stations.get_station(station_id=incident.station_id)
+        await store_incidents.save_incident(incident_id, {"escalated": step + 1})
+        for person in await people(station=station, roles=escalation_roles(step)):
+            await notifications.page(
+                recipient=person,
+                event_key=f"incident:{incident_id}:escalation-{step}",
+                template="incident_escalated",
+                params={"station": station.name, "level": incident.level},
+                now=now,
+            )
+            await store_incidents.add_step(
+                incident_id,
+                at=now,
+                kind="escalation",
+                what="incident_escalated",
+                detail={"step": step + 1, "account_id": str(person)},
+            )
+        await _tell(incident, "escalated", now)
+
+
+async def get_incident(*, incident_id: UUID, staff: Staff) -> IncidentView:
+    """Return an incident of the caller's company (and station, for a guard of one); raises NotFound."""
+    incident = await store_incidents.find_incident(incident_id)
+    if incident is None or not staff.may(
+        *READERS, operator_company_id=incident.operator_company_id, station_id=incident.station_id
+    ):
+        raise NotFound(kind="incident")
+    return incident
+
+
+async def list_incidents(*, staff: Staff, handled_only: bool, before: UUID | None, limit: int) -> list[IncidentView]:
+    """Return incidents of the caller's companies and stations, newest first."""
+    found = await store_incidents.list_incidents(
+        company_ids=staff.company_ids(*READERS), handled_only=handled_only, before=before, limit=limit
+    )
+    return [i for i in found if staff.may(*READERS, operator_company_id=i.operator_company_id, station_id=i.station_id)]
+
+
+async def list_steps(*, incident_id: UUID) -> list[StepView]:
+    """Return an incident's time line, oldest first."""
+    return await store_incidents.list_steps(incident_id)
+
+
+async def list_open_alerts(*, incident_id: UUID) -> list[AlertView]:
+    """Return the alarms of an incident that have not cleared."""
+    return await store.list_open_alerts(incident_id=incident_id)
+
+
+async def move(*, incident_id: UUID, step: IncidentMove, note: str, staff: Staff, now: datetime) -> IncidentView:
+    """Acknowledge, arrive at, resolve or report an incident; made twice, it changes nothing.
+
+    Resolving lifts the safety hold, lets the locks rise by their own rules, ends the task and gives the all-clear to
+    who was told to stay away. No timer and no device ever does. Raises NotFound, IncidentState.
+    """
+    async with db.transaction():
+        found = await get_incident(incident_id=incident_id, staff=staff)
+        if not staff.may(*HANDLERS, operator_company_id=found.operator_company_id, station_id=found.station_id):
+            raise NotFound(kind="incident")
+        incident = await store_incidents.find_incident(incident_id, lock=True)
+        after = None if incident is None else move_incident(incident.status, step)
+        if incident is None or after is None:
+            raise IncidentState(status=found.status)
+        if after == incident.status:
+            return incident
+        stamp = {"acknowledge": "acknowledged_at", "arrive": "on_site_at", "resolve": "resolved_at"}
+        changes: dict[str, Any] = {"status": after, stamp.get(step, "reported_at"): now}
+        if incident.acknowledged_at is None:
+            changes["acknowledged_at"] = now
+        await store_incidents.save_incident(incident_id, changes)
+        await store_incidents.add_step(
+            incident_id, at=now, kind="person", what=after, actor_id=staff.account_id, detail={"note": note}
+        )
+        moved = msgspec.structs.replace(incident, **changes)
+        if step == "resolve":
+            await _end(moved, staff, note, now)
+        await audit.record(
+            actor_id=staff.account_id,
+            actor_role=staff.role_at(incident.operator_company_id),
+            action=f"incident.{after}",
+            object_kind="incident",
+            object_id=incident_id,
+            detail={},
+            now=now,
+            operator_company_id=incident.operator_company_id,
+        )
+        await _tell(moved, after, now)
+    return moved
+
+
+async def _end(incident: IncidentView, staff: Staff, note: str, now: datetime) -> None:
+    lifted = await stations.lift_safety_hold(
+        station_id=incident.station_id, incident_id=incident.id, actor_id=staff.account_id, now=now
+    )
+    if lifted:
+        await store_incidents.add_step(
+            incident.id, at=now, kind="person", what="safety_hold_lifted", actor_id=staff.account_id
+        )
+        if not await stations.has_safety_hold(station_id=incident.station_id):
+            await bays.raise_all(
+                station_id=incident.station_id, reason="incident resolved", now=now, actor=str(staff.account_id)
+            )
+    task = await store_incidents.find_task_of(incident_id=incident.id)
+    if task is not None and task.status != "resolved":
+        changes = {"status": "resolved", "resolved_at": now, "resolution": note or "incident resolved"}
+        await store_incidents.save_task(task.id, changes)
+        await jobs.emit(
+            TaskChanged(
+                task_id=task.id,
+                operator_company_id=task.operator_company_id,
+                station_id=task.station_id,
+                status="resolved",
+                at=now,
+            ),
+            now=now,
+        )
+    station = await stations.get_station(station_id=incident.station_id)
+    told = [step for step in await store_incidents.list_steps(incident.id) if step.what == "danger_stay_away"]
+    for account_id in dict.fromkeys(UUID(str(step.detail["account_id"])) for step in told):
+        await notifications.notify(
+            recipient=account_id,
+            event_key=f"incident:{incident.id}:all-clear",
+            template="all_clear",
+            params={"station": station.name},
+            safety=True,
+            now=now,
+        )
+        detail = {"account_id": str(account_id)}
+        await store_incidents.add_step(incident.id, at=now, kind="message", what="all_clear", detail=detail)
+
+
+def is_handled(incident: IncidentView) -> bool:
+    """Whether people are still to deal with it."""
+    return incident.status in HANDLED
