@@ -53,6 +53,9 @@ INDEX: Final[dict[str, tuple[Deed, ...]]] = {
         Deed("GET", "/devices/{code}", "", "what it reports, what is so, its newest messages"),
         Deed("GET", "/faults", "", "every fault with the devices it fits"),
         Deed("POST", "/faults", '{"device": "…", "fault": "smoke_alarm"}', "cause one; `clear` repairs everything"),
+        Deed(
+            "POST", "/speed", '{"speed": 20, "station": "…"}', "energy and heat, 0.1 to 60 times the clock; never time"
+        ),
         Deed("GET", "/livez", "", "whether the fleet is connected and keeps up"),
     ),
 }
@@ -102,5 +105,4 @@ async def show_health(desk: Desk) -> Answer:
         "connected": fleet.connected,
         "published": fleet.published,
         "behind_s": round(fleet.behind_s, 3),
-        "speed": fleet.plan.speed,
     }

@@ -44,6 +44,13 @@ class Plug(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     number: int | None = None
 
 
+class Speed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """At most 60: above it, charge would jump more between two reports than the safety rules believe."""
+
+    speed: Annotated[float, msgspec.Meta(ge=0.1, le=60)]
+    station: str | None = None
+
+
 class NewFault(FaultArgs, kw_only=True, forbid_unknown_fields=True):
     device: str
     fault: str
@@ -77,12 +84,13 @@ class StreetController(Controller):
                     "code": code,
                     "name": plan.name,
                     "life": plan.life,
+                    "speed": fleet.speeds[code],
                     "devices": len(plan.chargers) + len(plan.locks) + len(plan.cameras) + len(plan.smoke),
                     "bays": len(bays),
                     "cars": sum(bay.car is not None for bay in bays),
                 }
             )
-        return {"items": items, "speed": fleet.plan.speed}
+        return {"items": items}
 
     @get("/stations/{code:str}")
     async def station(self, desk: Desk, code: str) -> Answer:
@@ -94,6 +102,7 @@ class StreetController(Controller):
             "code": code,
             "name": plan.name,
             "life": plan.life,
+            "speed": fleet.speeds[code],
             "ambient_c": plan.ambient_c,
             "lanes": [camera.lane for camera in fleet.traffic.approaches[code]],
             "bays": [
@@ -115,6 +124,13 @@ class StreetController(Controller):
                 if entry.device.station == code
             ],
         }
+
+    @post("/speed", status_code=HTTP_200_OK)
+    async def set_speed(self, desk: Desk, data: Speed) -> Answer:
+        """Let physics run faster or slower than the clock, at one station or at all."""
+        desk.fleet.set_speed(speed=data.speed, station=data.station)
+        where = f"at {data.station}" if data.station else "everywhere"
+        return {"did": f"Energy and heat {where} pass {data.speed:g} times as fast as the clock.", "speed": data.speed}
 
     @get("/devices/{code:str}")
     async def device(self, desk: Desk, code: str) -> Answer:

@@ -7,7 +7,7 @@ account. A car leaves soon after it is full, so that an undisturbed demo raises 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -46,10 +46,10 @@ class Life:
             return self._random.uniform(1.0, 40.0)
         return 60.0 + self._random.expovariate(1 / MEAN_EMPTY_S)
 
-    def tick(self, *, dt_s: float) -> None:
-        """Let simulated time pass for every spot."""
+    def tick(self, *, dt_s: float, speeds: Mapping[str, float]) -> None:
+        """Let wall time pass for every spot, at the speed of its station."""
         for spot in self.spots:
-            spot.left_s -= dt_s
+            spot.left_s -= dt_s * speeds[spot.bay.station]
             if spot.left_s <= 0:
                 self._move(spot)
 

@@ -22,9 +22,11 @@ SAVE_EVERY_S: Final = 2.0
 
 
 class Remembered(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One gun: true meter and the running session's id, None without one."""
+    """One gun: its true meter, and the running session's id."""
 
     meter: float
+    margin_wh: float
+    """The most it can have counted since, until the next save was due, at the speed of then."""
     session_id: str | None = None
 
 
@@ -43,7 +45,9 @@ class Memory:
         """Write all meters; ``clean`` says that nothing can follow before the next `restore`."""
         guns = {
             f"{charger.code}/{number}": Remembered(
-                meter=gun.meter, session_id=gun.session.session_id if gun.session else None
+                meter=gun.meter,
+                margin_wh=gun.max_power_w * charger.speed * 2 * SAVE_EVERY_S / 3600,
+                session_id=gun.session.session_id if gun.session else None,
             )
             for charger in chargers
             for number, gun in charger.connectors.items()
@@ -67,7 +71,6 @@ class Memory:
                 kept = known.guns.get(f"{charger.code}/{number}")
                 if kept is None:
                     continue
-                margin_wh = 0.0 if known.clean else gun.max_power_w * charger.speed * 2 * SAVE_EVERY_S / 3600
-                gun.meter = kept.meter + margin_wh
+                gun.meter = kept.meter + (0.0 if known.clean else kept.margin_wh)
                 if kept.session_id is not None:
                     charger.end_lost_session(number=number, session_id=kept.session_id)

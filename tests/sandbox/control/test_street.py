@@ -126,6 +126,28 @@ class TestFaults:
         assert all(each["topic"].startswith("ev/v1/S1/smoke/S1-M1/") for each in done["published"])
 
 
+class TestSpeed:
+    async def test_accelerates_energy_at_one_station_and_no_time_stamp(
+        self, control: httpx.AsyncClient, rig: Rig
+    ) -> None:
+        rig.charge()
+        rig.let_pass(20)
+        gun = rig.fleet.charger("S1-D1").connectors[1]
+        before = gun.meter
+        rig.let_pass(10)
+        slow = gun.meter - before
+        await post(control, "/speed", {"speed": 30, "station": "S1"})
+        before = gun.meter
+        rig.let_pass(10)
+        assert gun.meter - before == pytest.approx(30 * slow, rel=0.15)
+        assert rig.news()[-1][2]["ts"] <= rig.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        assert (await control.get("/stations/S1")).json()["speed"] == 30
+
+    async def test_is_bounded_and_knows_its_stations(self, control: httpx.AsyncClient) -> None:
+        assert (await post(control, "/speed", {"speed": 1000}, 422))["code"] == "bad_request"
+        assert (await post(control, "/speed", {"speed": 2, "station": "S9"}, 404))["code"] == "no_station"
+
+
 class TestIndex:
     async def test_names_every_route(self, control: httpx.AsyncClient, rig: Rig) -> None:
         app = create_app(desk=Desk(fleet=rig.fleet))
