@@ -37,7 +37,7 @@ class CheckInBody(msgspec.Struct, kw_only=True):
     lat: Annotated[float | None, Meta(description="Latitude, degrees")] = None
     lng: Annotated[float | None, Meta(description="Longitude, degrees")] = None
     coord: Annotated[str | None, Meta(description="Datum of the position: `gcj02` or `wgs84`")] = None
-    qr: Annotated[str | None, Meta(max_length=64, description="The code on the booked connector")] = None
+    qr: Annotated[str, Meta(max_length=64, description="The code on the booked connector")] | None = None
 
 
 class BookedConnector(msgspec.Struct, frozen=True, kw_only=True):
