@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+DEMO_SPEED: Final = 10.0
+"""A DC session takes minutes, an AC one an hour; every pack still warms far below the slope of an alarm."""
+
 __all__ = [
+    "DEMO_SPEED",
     "CameraPlan",
     "ChargerPlan",
     "ConnectorPlan",
@@ -94,7 +98,7 @@ class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     mqtt_url: str
     stations: list[StationPlan]
-    speed: float = 1.0
+    speed: float = DEMO_SPEED
     seed: int = 20261121
 
 
