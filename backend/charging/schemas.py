@@ -23,12 +23,13 @@ class StartBody(msgspec.Struct, frozen=True):
 
     vehicle_id: Annotated[UUID, Meta(description="One of the caller's vehicles")]
     connector_id: Annotated[UUID | None, Meta(description="The connector; or give `qr`")] = None
-    qr: Annotated[str | None, Meta(description="The text of the QR code on the connector", max_length=128)] = None
-    target_soc_pct: Annotated[
-        float | None, Meta(description="Stop at this state of charge, %; DC only", gt=0, le=100, examples=[80])
-    ] = None
-    target_energy_wh: Annotated[int | None, Meta(description="Stop after this energy, Wh", gt=0, le=1_000_000)] = None
-    departs_at: Annotated[datetime | None, Meta(description="When the car leaves; charging stops by then", tz=True)] = (
+    qr: Annotated[str, Meta(description="The text of the QR code on the connector", max_length=128)] | None = None
+    target_soc_pct: (
+        Annotated[float, Meta(description="Stop at this state of charge, %; DC only", gt=0, le=100, examples=[80])]
+        | None
+    ) = None
+    target_energy_wh: Annotated[int, Meta(description="Stop after this energy, Wh", gt=0, le=1_000_000)] | None = None
+    departs_at: Annotated[datetime, Meta(description="When the car leaves; charging stops by then", tz=True)] | None = (
         None
     )
 
