@@ -1,5 +1,197 @@
-"""Timers and reactions to events of this feature."""
+"""What alerts do when devices, bays and time report."""
 
-from backend.core.jobs import Jobs
+from datetime import timedelta
+
+from backend.alerts import store
+from backend.alerts.events import AlertCleared, AlertRaised, IncidentChanged, TaskChanged
+from backend.alerts.rules.model import CarLimits
+from backend.alerts.rules.table import (
+    BY_CODE,
+    CAMERA_RULES,
+    CHARGER_WORDS,
+    DEVICE_RULES,
+    LOCK_RULES,
+    SMOKE_RULES,
+)
+from backend.alerts.rules.words import reason_of
+from backend.alerts.service import blocked_bays, devices, incidents, put_car_limits
+from backend.alerts.service.blocked_bays import BlockedBayDue
+from backend.alerts.service.critical import judge_critical
+from backend.alerts.service.incidents import EscalationDue
+from backend.alerts.service.raising import Report, clear_alert, raise_alert
+from backend.bays.events import BayFreed, BayOccupied, LockFailed
+from backend.core.jobs import JobContext, Jobs
+from backend.core.live import Live
+from backend.stations import service as stations
+from backend.telemetry.events import (
+    CameraDangerSeen,
+    ChargerEventReported,
+    CriticalSample,
+    DeviceCameBack,
+    DeviceWentSilent,
+    LockEventReported,
+    LockReported,
+    SmokeReported,
+)
 
 JOBS = Jobs("alerts")
+
+PLATES_KEPT = timedelta(days=30)
+
+
+@JOBS.on(SmokeReported)
+async def smoke_reported(event: SmokeReported, job: JobContext) -> None:
+    """A smoke detector spoke: its event, or a change of its state; both may tell of one alarm."""
+    word = event.code or event.status
+    if word is not None:
+        await devices.hear(rules=SMOKE_RULES, word=word, event=event, now=job.now)
+    battery = event.battery_pct
+    if battery is not None and battery <= devices.LOW_BATTERY_PCT:
+        await devices.hear(rules=SMOKE_RULES, word="low_battery", event=event, now=job.now)
+    elif battery is not None:
+        await devices.clear(
+            device_id=event.device_id, code="smoke_low_battery", occurred_at=event.occurred_at, now=job.now
+        )
+
+
+@JOBS.on(CameraDangerSeen)
+async def camera_danger(event: CameraDangerSeen, job: JobContext) -> None:
+    """A camera sees smoke, flame, or a person where there is a fire."""
+    if event.code == "person":
+        await incidents.note_person_seen(station_id=event.station_id, device_id=event.device_id, now=job.now)
+        return
+    await devices.hear(rules=CAMERA_RULES, word=event.code, event=event, now=job.now)
+
+
+@JOBS.on(CriticalSample)
+async def critical_sample(event: CriticalSample, job: JobContext) -> None:
+    """A sample beyond a critical limit came over the safety lane."""
+    await judge_critical(event=event, now=job.now)
+
+
+@JOBS.on(ChargerEventReported)
+async def charger_reported(event: ChargerEventReported, job: JobContext) -> None:
+    """A charger complains, or hands over the limits of the car that was connected."""
+    if event.connector_id is not None and event.code in ("bms_limits", "plugged", "unplugged"):
+        limits = event.bms if event.code == "bms_limits" else None
+        car = None
+        if limits is not None:
+            car = CarLimits(
+                chemistry=limits.chemistry,
+                temp_limit_c=limits.temp_limit_c,
+                cell_v_limit=limits.cell_v_limit,
+                capacity_wh=limits.capacity_wh,
+            )
+        await put_car_limits(connector_id=event.connector_id, car=car, at=event.occurred_at, now=job.now)
+        return
+    await devices.hear(rules=CHARGER_WORDS, word=event.code, event=event, now=job.now, connector_id=event.connector_id)
+
+
+@JOBS.on(LockEventReported)
+async def lock_event(event: LockEventReported, job: JobContext) -> None:
+    """A ground lock complains."""
+    await devices.hear(rules=LOCK_RULES, word=event.code, event=event, now=job.now)
+
+
+@JOBS.on(LockReported)
+async def lock_reported(event: LockReported, job: JobContext) -> None:
+    """A ground lock that stands up or lies down again works."""
+    if event.online and event.position in ("up", "down") and event.error is None:
+        for code in ("lock_raise_error", "lock_lower_error", "lock_no_answer"):
+            await devices.clear(device_id=event.device_id, code=code, occurred_at=event.occurred_at, now=job.now)
+
+
+@JOBS.on(LockFailed)
+async def lock_failed(event: LockFailed, job: JobContext) -> None:
+    """A ground lock did not do what it was told after all tries."""
+    bay = await stations.get_bay(bay_id=event.bay_id)
+    if bay.lock_device_id is None:
+        return
+    report = Report(
+        device_id=bay.lock_device_id,
+        station_id=event.station_id,
+        occurred_at=event.at,
+        received_at=job.now,
+        word=event.error,
+    )
+    await raise_alert(rule=BY_CODE["lock_no_answer"], level="warning", report=report, now=job.now)
+
+
+@JOBS.on(DeviceWentSilent)
+async def device_silent(event: DeviceWentSilent, job: JobContext) -> None:
+    """A device has not been heard for too long: its state is unknown."""
+    await devices.hear(rules=DEVICE_RULES, word="silent", event=event, now=job.now)
+
+
+@JOBS.on(DeviceCameBack)
+async def device_back(event: DeviceCameBack, job: JobContext) -> None:
+    """A device is heard again; by arrival, because what it sends first may be old."""
+    await clear_alert(
+        device_id=event.device_id, connector_id=None, code="device_silent", occurred_at=job.now, now=job.now
+    )
+
+
+@JOBS.on(BayOccupied)
+async def bay_occupied(event: BayOccupied, job: JobContext) -> None:
+    """A car stands in a bay."""
+    await blocked_bays.car_seen(
+        bay_id=event.bay_id, plate_hash=event.plate_hash, energy_type=event.energy_type, at=event.at, now=job.now
+    )
+
+
+@JOBS.on(BayFreed)
+async def bay_freed(event: BayFreed, job: JobContext) -> None:
+    """A bay is empty."""
+    await blocked_bays.car_gone(bay_id=event.bay_id, at=event.at, now=job.now)
+
+
+@JOBS.timer("blocked_bay", BlockedBayDue)
+async def blocked_bay(timer: BlockedBayDue, job: JobContext) -> None:
+    """A car has stood in a bay for the station's wait."""
+    await blocked_bays.judge(bay_id=timer.bay_id, blocked_id=timer.blocked_id, now=job.now)
+
+
+@JOBS.timer("escalate", EscalationDue)
+async def escalate(timer: EscalationDue, job: JobContext) -> None:
+    """An incident may still be unacknowledged."""
+    await incidents.escalate(incident_id=timer.incident_id, step=timer.step, now=job.now)
+
+
+@JOBS.every("forget_plates", seconds=3600)
+async def forget_plates(job: JobContext) -> None:
+    """Plates of blocked bays live 30 days."""
+    await store.forget_plates(job.now - PLATES_KEPT)
+
+
+@JOBS.on(AlertRaised)
+async def show_alert(event: AlertRaised, job: JobContext) -> None:
+    """Show an alert to the board, and to the resident whose session it concerns."""
+    live = job.services.get(Live)
+    news = {"type": "alert", "alert_id": event.alert_id, "station_id": event.station_id, "code": event.code}
+    await live.publish(f"staff:{event.operator_company_id}", {**news, "level": event.level, "change": "raised"})
+    if event.session_id is not None:
+        warning = {"code": event.code, "level": event.level, "value": event.value, "text": reason_of(event.code)}
+        await live.publish(f"session:{event.session_id}", {"type": "warning", "warning": warning})
+
+
+@JOBS.on(AlertCleared)
+async def show_cleared(event: AlertCleared, job: JobContext) -> None:
+    """Show on the board that an alert is over."""
+    news = {"type": "alert", "alert_id": event.alert_id, "station_id": event.station_id, "code": event.code}
+    await job.services.get(Live).publish(f"staff:{event.operator_company_id}", {**news, "change": "cleared"})
+
+
+@JOBS.on(IncidentChanged)
+async def show_incident(event: IncidentChanged, job: JobContext) -> None:
+    """Show an incident on the board."""
+    news = {"type": "incident", "incident_id": event.incident_id, "station_id": event.station_id}
+    await job.services.get(Live).publish(
+        f"staff:{event.operator_company_id}", {**news, "status": event.status, "change": event.what}
+    )
+
+
+@JOBS.on(TaskChanged)
+async def show_task(event: TaskChanged, job: JobContext) -> None:
+    """Show a task on the board."""
+    news = {"type": "task", "task_id": event.task_id, "station_id": event.station_id, "status": event.status}
+    await job.services.get(Live).publish(f"staff:{event.operator_company_id}", news)

@@ -70,14 +70,15 @@ def _alert(row: Record) -> AlertView:
 
 
 async def find_open_alert(
-    device_id: UUID, connector_id: UUID | None, code: str, *, lock: bool = False
+    device_id: UUID, connector_id: UUID | None, bay_id: UUID | None, code: str, *, lock: bool = False
 ) -> AlertView | None:
     suffix = " FOR UPDATE" if lock else ""
     row = await db.fetchrow(
-        "SELECT * FROM alert WHERE device_id = $1 AND connector_id IS NOT DISTINCT FROM $2 AND code = $3"  # noqa: S608
-        f" AND cleared_at IS NULL{suffix}",
+        "SELECT * FROM alert WHERE device_id = $1 AND connector_id IS NOT DISTINCT FROM $2"  # noqa: S608
+        f" AND bay_id IS NOT DISTINCT FROM $3 AND code = $4 AND cleared_at IS NULL{suffix}",
         device_id,
         connector_id,
+        bay_id,
         code,
     )
     return None if row is None else _alert(row)

@@ -1,7 +1,7 @@
 """Alerts, incidents with their steps, tasks, the safety log, and what the rules must remember over a restart.
 
-One open alert per (device, connector, code) and one open fire incident per station: partial unique indexes in the
-migration.
+One open alert per (device, connector or bay, code) and one open fire incident per station: partial unique indexes in
+the migration.
 """
 
 from piccolo.columns import (

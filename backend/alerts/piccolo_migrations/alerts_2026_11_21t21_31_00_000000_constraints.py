@@ -12,7 +12,7 @@ STATEMENTS = (
         ADD CONSTRAINT alert_station FOREIGN KEY (station_id) REFERENCES station (id)
     """,
     """
-    CREATE UNIQUE INDEX alert_one_open ON alert (device_id, connector_id, code) NULLS NOT DISTINCT
+    CREATE UNIQUE INDEX alert_one_open ON alert (device_id, connector_id, bay_id, code) NULLS NOT DISTINCT
         WHERE cleared_at IS NULL
     """,
     "CREATE INDEX alert_by_company ON alert (operator_company_id, raised_at)",

@@ -132,11 +132,13 @@ def temp_jump(sample: Sample, trail: Trail, car: CarLimits | None) -> float | No
 
 
 def temp_max(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """The highest battery temperature, °C."""
     battery = sample.battery
     return battery.temp_max_c if battery is not None and is_temp(battery.temp_max_c) else None
 
 
 def temp_spread(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """Highest less lowest battery temperature, °C."""
     battery = sample.battery
     if battery is None or not (is_temp(battery.temp_max_c) and is_temp(battery.temp_min_c)):
         return None
@@ -144,6 +146,7 @@ def temp_spread(sample: Sample, trail: Trail, car: CarLimits | None) -> float | 
 
 
 def cell_v_max(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """The highest cell voltage, V."""
     battery = sample.battery
     if battery is None or not CELL_RANGE_V[0] <= battery.cell_v_max <= CELL_RANGE_V[1]:
         return None
@@ -159,18 +162,22 @@ def forbidden_current(sample: Sample, trail: Trail, car: CarLimits | None) -> fl
 
 
 def soc_jump(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """By how much the state of charge leapt since the sample before, %."""
     return trail.soc_step if sample.battery is not None else None
 
 
 def insulation(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """Insulation resistance while a car is connected, Ω/V."""
     return sample.insulation_ohm_per_v if sample.status in ("charging", "suspended") else None
 
 
 def gun_temp(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """Temperature of the gun, °C."""
     return sample.gun_temp_c if is_temp(sample.gun_temp_c) else None
 
 
 def cabinet_temp(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """Temperature of the cabinet, °C, where it is measured."""
     value = sample.cabinet_temp_c
     return value if value is not None and is_temp(value) else None
 

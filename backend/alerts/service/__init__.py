@@ -1,0 +1,158 @@
+"""Judge samples as ingest stores them: `evaluate_samples`. The other use cases are modules of their own.
+
+The rules of a connector are kept in memory by the process that ingests its station; what must outlive a restart (half a
+run of bad samples, a raised level, the meter at the session's start) is in PostgreSQL.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from backend.alerts import store
+from backend.alerts.rules.model import CarLimits
+from backend.alerts.rules.quantities import Battery
+from backend.alerts.rules.quantities import Sample as RuleSample
+from backend.alerts.rules.table import BY_CODE
+from backend.alerts.rules.watch import ConnectorWatch, Finding
+from backend.alerts.service.raising import Report, clear_alert, raise_alert
+from backend.alerts.store import WatchRow
+from backend.stations import service as stations
+from backend.telemetry.service import Sample
+
+REFRESH_AFTER = timedelta(seconds=10)
+"""How old what is known of a car's own limits and of the station's numbers may be while a DC session runs."""
+
+
+class SampleEvaluator:
+    """The watches of the connectors whose samples this process ingests."""
+
+    def __init__(self) -> None:
+        self._watches: dict[UUID, ConnectorWatch] = {}
+        self._refreshed: dict[UUID, datetime] = {}
+
+    async def evaluate(self, samples: Sequence[Sample], now: datetime) -> int:
+        """Run samples through the rules and raise or clear what they say; returns how many findings there were.
+
+        Samples may come repeated, late and out of order. When storing fails the connectors concerned are forgotten
+        and read again from the database, so that a batch that is tried again finds the same.
+        """
+        await self._refresh(samples, now)
+        findings: list[tuple[Sample, Finding]] = []
+        for sample in samples:
+            watch = self._watches.get(sample.connector_id)
+            if watch is not None:
+                findings.extend((sample, finding) for finding in watch.observe(rule_sample(sample)))
+        touched = [c for c in {s.connector_id for s in samples} if c in self._watches and self._watches[c].touched]
+        try:
+            for sample, finding in findings:
+                await act_on(sample, finding, now)
+            if touched:
+                await store.save_watches([_row(c, self._watches[c]) for c in touched], now)
+        except BaseException:
+            for connector_id in touched:
+                del self._watches[connector_id]
+            raise
+        for connector_id in touched:
+            self._watches[connector_id].touched = False
+        return len(findings)
+
+    async def _refresh(self, samples: Sequence[Sample], now: datetime) -> None:
+        """Make the watches of new connectors, and renew what DC sessions under way are judged by."""
+        due = {
+            s.connector_id
+            for s in samples
+            if s.connector_id not in self._watches
+            or (s.reading.bms is not None and now - self._refreshed[s.connector_id] >= REFRESH_AFTER)
+        }
+        if not due:
+            return
+        rows = await store.list_watches(sorted(due))
+        for connector_id in due:
+            row = rows.get(connector_id)
+            watch = self._watches.get(connector_id)
+            if watch is None:
+                connector = await stations.get_connector(connector_id=connector_id)
+                station = await stations.get_station(station_id=connector.station_id)
+                watch = ConnectorWatch(connector.kind, overrides=station.settings.alert_rules)
+                if row is not None:
+                    watch.load(row.counters, newest=(row.boot, row.seq), start_meter=row.start_meter_wh)
+                self._watches[connector_id] = watch
+            watch.set_car(None if row is None else row.car)
+            self._refreshed[connector_id] = now
+
+
+def _row(connector_id: UUID, watch: ConnectorWatch) -> WatchRow:
+    boot, seq = watch.newest
+    return WatchRow(
+        connector_id=connector_id,
+        boot=boot,
+        seq=seq,
+        counters=watch.dump(),
+        start_meter_wh=watch.trail.start_meter,
+        car=None,
+    )
+
+
+def rule_sample(sample: Sample) -> RuleSample:
+    """Make the rules' sample of a charger's telemetry message."""
+    reading = sample.reading
+    bms = reading.bms
+    return RuleSample(
+        at=sample.occurred_at,
+        boot=reading.boot,
+        seq=reading.seq,
+        status=reading.status,
+        meter_wh=reading.meter_wh,
+        power_w=reading.power_w,
+        gun_temp_c=reading.gun_temp_c,
+        cabinet_temp_c=reading.cabinet_temp_c,
+        insulation_ohm_per_v=reading.insulation_ohm_per_v,
+        battery=None
+        if bms is None
+        else Battery(
+            soc_pct=bms.soc_pct,
+            pack_v=bms.pack_v,
+            pack_a=bms.pack_a,
+            cell_v_max=bms.cell_v_max,
+            temp_max_c=bms.temp_max_c,
+            temp_min_c=bms.temp_min_c,
+            flags=tuple(bms.flags),
+        ),
+    )
+
+
+async def act_on(sample: Sample, finding: Finding, now: datetime) -> None:
+    """Raise or clear the alert of a finding."""
+    if finding.change == "cleared":
+        await clear_alert(
+            device_id=sample.device_id,
+            connector_id=sample.connector_id,
+            code=finding.code,
+            occurred_at=sample.occurred_at,
+            now=now,
+        )
+        return
+    report = Report(
+        device_id=sample.device_id,
+        station_id=sample.station_id,
+        connector_id=sample.connector_id,
+        occurred_at=sample.occurred_at,
+        received_at=sample.received_at,
+        clock_flagged=sample.clock_flagged,
+        value=finding.value,
+        limit=finding.limit,
+    )
+    await raise_alert(rule=BY_CODE[finding.code], level=finding.level, report=report, now=now)
+
+
+_evaluator = SampleEvaluator()
+
+
+async def evaluate_samples(samples: Sequence[Sample], now: datetime) -> None:
+    """Judge samples that ingest has stored, with the watches of this process."""
+    await _evaluator.evaluate(samples, now)
+
+
+async def put_car_limits(*, connector_id: UUID, car: CarLimits | None, at: datetime, now: datetime) -> None:
+    """Keep what the car said at the start of a DC session (BCP), or that the gun is free again."""
+    await store.save_car_limits(connector_id, car, at, now)

@@ -1,7 +1,7 @@
 """Raise and clear alerts, and do what the rule says.
 
-One alert is open per device, connector and code; further reports are counted. The alert, its incident, the safety hold,
-stop commands, pages and tasks are rows of one transaction: either all of them or none.
+One alert is open per device, connector or bay, and code; further reports are counted. The alert, its incident, the
+safety hold, stop commands, pages and tasks are rows of one transaction: either all of them or none.
 """
 
 from collections.abc import Awaitable, Callable
@@ -94,11 +94,15 @@ async def _session_of(report: Report) -> UUID | None:
     return active[0].id if active else None
 
 
+async def _find_open(rule: Rule, report: Report) -> AlertView | None:
+    return await store.find_open_alert(report.device_id, report.connector_id, report.bay_id, rule.code, lock=True)
+
+
 async def _keep(
     rule: Rule, level: Level, report: Report, station: StationView, session_id: UUID | None, now: datetime
 ) -> tuple[AlertView, bool]:
     """Store the report; says whether something has to be done about it."""
-    present = await store.find_open_alert(report.device_id, report.connector_id, rule.code, lock=True)
+    present = await _find_open(rule, report)
     if present is None:
         alert = AlertView(
             id=new_id(),
@@ -120,7 +124,7 @@ async def _keep(
         )
         if await store.add_alert(alert):
             return alert, True
-        present = await store.find_open_alert(report.device_id, report.connector_id, rule.code, lock=True)
+        present = await _find_open(rule, report)
         if present is None:
             raise RuntimeError("an alert that could neither be added nor found")
     worse = RANK[level] > RANK[present.level]
@@ -283,11 +287,17 @@ async def make_task(*, alert: AlertView, level: Level, now: datetime) -> UUID | 
 
 
 async def clear_alert(
-    *, device_id: UUID, connector_id: UUID | None, code: str, occurred_at: datetime, now: datetime
+    *,
+    device_id: UUID,
+    connector_id: UUID | None,
+    code: str,
+    occurred_at: datetime,
+    now: datetime,
+    bay_id: UUID | None = None,
 ) -> bool:
     """Clear an open alert by the device's word; a word older than the newest report of the alert changes nothing."""
     async with db.transaction():
-        alert = await store.find_open_alert(device_id, connector_id, code, lock=True)
+        alert = await store.find_open_alert(device_id, connector_id, bay_id, code, lock=True)
         if alert is None or occurred_at < alert.last_at:
             return False
         await store.save_alert(alert.id, {"cleared_at": now})
