@@ -15,6 +15,7 @@ import msgspec
 
 from backend.accounts import service as accounts
 from backend.core import db
+from backend.payments import service as payments
 from backend.stations import service as stations
 from backend.stations.rules.broker import matches_password
 from backend.stations.service import build, imports
@@ -33,6 +34,7 @@ from sandbox.fleet.plan import (
     read_plan,
     write_plan,
 )
+from sandbox.providers import merchants
 
 DATA = Path(__file__).parents[1] / "data"
 COMMUNITIES_FILE = DATA / "beijing_communities.csv"
@@ -74,6 +76,7 @@ async def seed_demo(*, state_dir: Path, mqtt_url: str, now: datetime, on_progres
             now=now,
             on_progress=lambda d, t: on_progress("pilot stations", d, t),
         )
+    await seed_merchants(state_dir=state_dir, now=now)
     write_plan(path=plan_file, plan=make_plan(mqtt_url=mqtt_url, passwords=known))
 
 
@@ -147,6 +150,35 @@ async def seed_prices(*, companies: dict[str, UUID], now: datetime) -> None:
             )
             await tariffs.approve_version(version_id=draft.id, company_ids=mine, actor_id=approver, now=now)
             await tariffs.publish_version(version_id=draft.id, company_ids=mine, actor_id=approver, now=now)
+
+
+async def seed_merchants(*, state_dir: Path, now: datetime) -> None:
+    """Give each company its merchant account at the sandbox's WeChat Pay, where it does not have just that one
+    already.
+    """
+    for company, merchant in zip(people.COMPANIES, merchants(state_dir), strict=False):
+        found = await accounts.find_operator_company_by_code(code=company.code)
+        present = await db.fetchval(
+            "SELECT count(*) FROM merchant_account WHERE operator_company_id = $1 AND merchant_no = $2"
+            " AND cert_serial_no = $3 AND app_id = $4 AND platform_key_id = $5",
+            None if found is None else found.id,
+            merchant.mchid,
+            merchant.cert_serial_no,
+            merchant.appid,
+            merchant.platform_public_key_id,
+        )
+        if found is not None and not present:
+            await payments.put_merchant_account(
+                operator_company_id=found.id,
+                merchant_no=merchant.mchid,
+                app_id=merchant.appid,
+                cert_serial_no=merchant.cert_serial_no,
+                private_key=merchant.private_key,
+                api_key=merchant.api_v3_key,
+                platform_key_id=merchant.platform_public_key_id,
+                platform_public_key=merchant.platform_public_key,
+                now=now,
+            )
 
 
 class _Gun(msgspec.Struct, frozen=True):

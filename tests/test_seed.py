@@ -81,6 +81,13 @@ class TestSeedDemo:
             )
             assert max(band.service_e4 for band in prices.bands) <= 5000
 
+        accounts = await db.fetch(
+            "SELECT c.name, m.merchant_no FROM merchant_account m JOIN operator_company c ON c.id ="
+            " m.operator_company_id"
+        )
+        assert {row["name"] for row in accounts} == {"邻里示范", "远邻充电"}
+        assert len({row["merchant_no"] for row in accounts}) == 2
+
         seen.clear()
         before = await db.fetchval("SELECT max(updated_at) FROM station")
         await seed.seed_demo(
@@ -91,6 +98,7 @@ class TestSeedDemo:
         )
         assert seen == {}
         assert await db.fetchval("SELECT max(updated_at) FROM station") == before
+        assert await db.fetchval("SELECT count(*) FROM audit_entry WHERE action = 'merchant_account.set'") == 2
         again = read_plan(path=tmp_path / "fleet.json")
         assert again.mqtt_url == "mqtt://127.0.0.1:2883"
         assert again.stations == plan.stations
