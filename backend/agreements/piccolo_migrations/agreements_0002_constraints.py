@@ -87,7 +87,7 @@ async def forwards() -> MigrationManager:
         body = TEXT.read_text(encoding="utf-8")
         await connection.execute(
             "INSERT INTO agreement_text (id, code, version, title, body, sha256, effective_from)"
-            " VALUES ('019a0000-0000-7000-8000-000000000002', 'charging_agreement', 1, '惠民充电服务协议', $1, $2, '2026-01-01T00:00:00Z')",
+            " VALUES ('019a0000-0000-7000-8000-000000000002', 'charging_agreement', 1, '惠民充电服务协议', $1, $2, '2020-01-01T00:00:00Z')",
             body,
             hashlib.sha256(body.encode()).digest(),
         )

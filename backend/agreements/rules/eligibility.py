@@ -1,8 +1,8 @@
 """Who may have an agreement: the conditions of the pilot plan, each decided and named on its own.
 
 Source: P 8 (京管发〔2023〕9号): residents of the compound who have a car, no parking bay and no private charger;
-2-12 of the application form: who live there for long. The plate's colour decides nothing: early and temporary plates are
-not green.
+2-12 of the application form: who live there for long. The plate's colour decides nothing: early and temporary plates
+are not green.
 """
 
 from dataclasses import dataclass
