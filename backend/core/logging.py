@@ -43,7 +43,8 @@ def configure_logging(*, process: str, log_format: str, level: str) -> None:
         mask_personal,
     ]
     renderer: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        # A rich traceback shows local variables: keys and personal data.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if pretty
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )

@@ -111,6 +111,7 @@ async def watch_inbox(*, account_id: UUID, live: Live, locale: str) -> AsyncGene
     try:
         unread = await service.list_inbox(account_id=account_id, locale=locale, limit=SNAPSHOT_LIMIT, unread_only=True)
         yield LiveMessage(type="snapshot", items=[message_out(item) for item in unread])
+        shown = {item.id for item in unread}
         while True:
             try:
                 async with asyncio.timeout(QUIET_S):
@@ -119,6 +120,9 @@ async def watch_inbox(*, account_id: UUID, live: Live, locale: str) -> AsyncGene
                 yield LiveMessage(type="ping", items=[])
                 continue
             message_id = UUID(msgspec.json.decode(data)["message_id"])
+            if message_id in shown:
+                shown.discard(message_id)  # announced after the snapshot was read, in which it was
+                continue
             item = await service.find_item(message_id=message_id, account_id=account_id, locale=locale)
             if item is not None:
                 yield LiveMessage(type="message", items=[message_out(item)])

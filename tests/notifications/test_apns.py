@@ -19,19 +19,6 @@ def a_push(*, safety: bool = False, event_key: str = "alert:1") -> Push:
     )
 
 
-@pytest.fixture
-async def apns(providers: Providers) -> Apns:
-    settings = providers.settings
-    return Apns(
-        url=settings["LINLI_APNS_URL"],
-        key_file=settings["LINLI_APNS_KEY_FILE"],
-        key_id=settings["LINLI_APNS_KEY_ID"],
-        team_id=settings["LINLI_APNS_TEAM_ID"],
-        topic=settings["LINLI_APNS_TOPIC"],
-        ca_file=settings["LINLI_APNS_CA_FILE"],
-    )
-
-
 class TestPush:
     async def test_reaches_the_device_with_text_and_urgency(self, apns: Apns, providers: Providers) -> None:
         push = a_push(safety=True)

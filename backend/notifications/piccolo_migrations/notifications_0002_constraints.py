@@ -3,7 +3,7 @@
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.engine import engine_finder
 
-ID = "2026-11-21T21:30:00:000002"
+ID = "2026-11-21T23:30:00:000002"
 VERSION = "1.38.0"
 DESCRIPTION = "constraints"
 
