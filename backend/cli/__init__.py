@@ -52,7 +52,10 @@ def linli(context: click.Context) -> None:
 @linli.command()
 @click.option("--fresh", is_flag=True, help="Forget all data of this checkout's stack first.")
 def up(fresh: bool) -> None:
-    """Run everything here: servers, service, simulated devices, demo."""
+    """Run everything on this machine.
+
+    Servers, service, simulated devices, demo; Ctrl-C stops it and leaves no process.
+    """
     from sandbox.up.supervisor import run_up
 
     raise click.exceptions.Exit(run_up(fresh=fresh))
@@ -70,7 +73,10 @@ def api() -> None:
 
 @linli.command()
 def bridge() -> None:
-    """Carry device messages from the MQTT broker to Valkey and PostgreSQL, and commands back."""
+    """Carry device messages in and commands out.
+
+    Between the MQTT broker and Valkey (telemetry) or PostgreSQL (safety, commands).
+    """
     from importlib import import_module
 
     from backend.core.lifeline import follow_parent_if_supervised
@@ -81,7 +87,10 @@ def bridge() -> None:
 
 @linli.command()
 def ingest() -> None:
-    """Write telemetry from Valkey's streams to state and history."""
+    """Write telemetry to state and history.
+
+    From Valkey's streams to PostgreSQL, and to live listeners.
+    """
     from importlib import import_module
 
     from backend.core.lifeline import follow_parent_if_supervised
@@ -103,7 +112,10 @@ def worker() -> None:
 @linli.command()
 @click.option("--check", is_flag=True, help="Apply nothing; exit 1 when something is missing.")
 def migrate(check: bool) -> None:
-    """Bring the database to this version (needs LINLI_OWNER_DATABASE_URL)."""
+    """Bring the database to this version.
+
+    Needs LINLI_OWNER_DATABASE_URL; safe to repeat, two at once take turns.
+    """
     from backend.cli import migrations
 
     url = os.environ.get("LINLI_OWNER_DATABASE_URL", "")
@@ -120,7 +132,10 @@ def migrate(check: bool) -> None:
 
 @linli.command()
 def seed() -> None:
-    """Load the demo: companies, people, stations, prices (safe to repeat)."""
+    """Load the demo (safe to repeat).
+
+    Companies, people, compounds, stations, prices, and the plan of the simulated fleet.
+    """
     from backend.cli.data import load_demo
 
     _run(load_demo(_settings(), state_dir=Path(os.environ.get("LINLI_STATE_DIR", "."))))
@@ -130,7 +145,10 @@ def seed() -> None:
 @click.argument("kind", type=click.Choice(["stations", "communities"]))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_(kind: str, file: Path) -> None:
-    """Load stations or communities from a CSV file; refused rows are listed with their reasons (safe to repeat)."""
+    """Load stations or communities from CSV.
+
+    Refused rows are listed with their reasons, and make the exit code 1; safe to repeat.
+    """
     from backend.cli.data import import_file
 
     _run(import_file(_settings(), kind=kind, file=file))
@@ -138,7 +156,10 @@ def import_(kind: str, file: Path) -> None:
 
 @linli.command()
 def doctor() -> None:
-    """Say which server each address reaches, which version it is, and what is wrong."""
+    """Say what answers and what is wrong.
+
+    For each server: which address, which version; then migrations, clock, jobs. Exit code 1 when something is wrong.
+    """
     from backend.cli.doctor import examine
 
     _run(examine())
@@ -147,7 +168,10 @@ def doctor() -> None:
 @linli.command()
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead.")
 def openapi(out: Path | None) -> None:
-    """Print the OpenAPI 3.1 text of the API; needs no server."""
+    """Print the OpenAPI 3.1 text of the API.
+
+    Needs no server and no settings.
+    """
     from backend.cli.openapi import openapi_text
 
     text = openapi_text()
@@ -160,7 +184,10 @@ def openapi(out: Path | None) -> None:
 @linli.command(name="broker-access")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def broker_access(folder: Path) -> None:
-    """Write Mosquitto's `passwords` and `acl` from the device registry into FOLDER, the bridge's user with them."""
+    """Write Mosquitto's passwords and acl.
+
+    From the device registry into FOLDER, with the bridge's user of LINLI_MQTT_URL; then send the broker a SIGHUP.
+    """
     from backend.cli.data import write_broker_access
 
     _run(write_broker_access(_settings(), folder=folder))
@@ -169,7 +196,10 @@ def broker_access(folder: Path) -> None:
 @linli.command()
 @click.argument("name", required=False)
 def requeue(name: str | None) -> None:
-    """Give jobs that failed for good another try: all, or those called NAME."""
+    """Give failed jobs another try.
+
+    All that failed for good, or those called NAME; `linli doctor` names them.
+    """
     from backend.cli.data import requeue_jobs
 
     _run(requeue_jobs(_settings(), name=name))
