@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
 
@@ -28,6 +29,8 @@ class Lock(Device):
         self.battery_pct = 92.0
         self.jammed = False
         self.error: str | None = None
+        self.when_down: Callable[[], None] | None = None
+        """Called as soon as the lock lies down: a car that waits before it drives in."""
         self._target: Position | None = None
         self._target_cmd: str | None = None
         self._done_at: datetime | None = None
@@ -124,6 +127,8 @@ class Lock(Device):
         self.publish_state()
         if cmd_id is not None:
             self.acknowledge(cmd_id, error="jammed" if self.jammed else None)
+        if self.is_passable and self.when_down is not None:
+            self.when_down()
 
     def _refuse_on_the_way(self) -> None:
         """A car came while the lock was rising: it goes down again."""

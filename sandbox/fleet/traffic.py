@@ -199,12 +199,14 @@ class Traffic:
         place.car, car.bay, car.station = car, place, station
         if place.lock is not None and not place.lock.is_passable:
             car.state = "waiting_for_lock"
+            place.lock.when_down = self.tick
         else:
             self._enter(car, place)
 
     def _enter(self, car: Car, place: Bay) -> None:
         car.state = "parked"
         if place.lock is not None:
+            place.lock.when_down = None
             place.lock.car_enters()
         for camera in place.cameras:
             camera.see_occupied(bay=place.code, plate=car.plate, energy_type=car.energy_type, confidence=car.confidence)

@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.fleet.errors import CannotDo, NotThere
 from sandbox.fleet.traffic import Car
-from tests.sandbox.fleet.rig import Rig
+from tests.sandbox.fleet.rig import Rig, acks
 
 
 @pytest.fixture
@@ -25,6 +25,17 @@ class TestPark:
         news = rig.news()
         assert any(body.get("code") == "bay_occupied" for device, _, body in news if device == "S1-CB")
         assert [body["car_present"] for device, channel, body in news if device == "S1-L1" and channel == "state"][-1]
+
+    def test_enters_before_a_raise_that_follows_at_once(self, rig: Rig, car: Car) -> None:
+        rig.fleet.traffic.park(car=car, station="S1", bay="R1")
+        rig.command("S1-L1", "lower")
+        for _ in range(100):
+            rig.let_pass(0.25)
+            if rig.fleet.entry("S1-L1").device.state()["position"] == "down":
+                break
+        cmd_id = rig.command("S1-L1", "raise")
+        assert acks(rig.news())[-1] == (cmd_id, False, "car")
+        assert car.state == "parked"
 
     def test_gives_the_bay_up_when_the_waiting_car_leaves(self, rig: Rig, car: Car) -> None:
         rig.fleet.traffic.park(car=car, station="S1", bay="R1")
