@@ -31,15 +31,18 @@ from backend.accounts.schemas import (
     VehicleBody,
     WechatLoginBody,
 )
-from backend.accounts.service import PhoneTaken, Purpose, VehicleListed, WechatTaken, codes, logins
+from backend.accounts.service import VehicleListed, codes, consents, logins
 from backend.accounts.service import staff as staff_list
 from backend.accounts.service.codes import SmsCodeSpent, SmsCodeWrong, SmsLimitReached, TooManyWrongCodes
+from backend.accounts.service.consents import Purpose
 from backend.accounts.service.logins import (
+    PhoneTaken,
     RefreshSuperseded,
     RefreshTokenInvalid,
     RefreshTokenReused,
     TokenPair,
     WechatCodeInvalid,
+    WechatTaken,
 )
 from backend.accounts.service.phones import PhoneInvalid
 from backend.accounts.service.staff import CompanyUnclear, LastOperator, RoleGiven
@@ -180,7 +183,7 @@ class Me(Controller):
             for grant in await accounts.load_grants(account_id)
         ]
         view = await accounts.get_profile(account_id=account_id)
-        return ProfileAnswer.of(view, roles, await accounts.list_consents(account_id=account_id))
+        return ProfileAnswer.of(view, roles, await consents.list_consents(account_id=account_id))
 
     @get(
         operation_id="getMe",
@@ -338,10 +341,10 @@ class Me(Controller):
         self, principal: Principal, purpose: Purpose, data: ConsentBody, now: datetime
     ) -> Page[ConsentAnswer]:
         """Record a consent."""
-        await accounts.record_consent(
+        await consents.record_consent(
             account_id=principal.account_id, purpose=purpose, given=data.given, text_version=data.text_version, now=now
         )
-        views = await accounts.list_consents(account_id=principal.account_id)
+        views = await consents.list_consents(account_id=principal.account_id)
         return Page([ConsentAnswer.of(view) for view in views])
 
 

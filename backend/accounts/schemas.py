@@ -7,7 +7,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from backend.accounts.service import Chemistry, ConsentView, Platform, ProfileView, StaffView, VehicleView
+from backend.accounts.service import Chemistry, Platform, ProfileView, StaffView, VehicleView
+from backend.accounts.service.consents import ConsentView
 from backend.core.auth import Grant, Role
 
 PhoneText = Annotated[

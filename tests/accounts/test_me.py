@@ -141,8 +141,8 @@ class TestConsents:
             assert (await api.put(f"/v1/me/consents/{purpose}", json=body, headers=alice.headers)).status_code == 200
         consents = (await api.get("/v1/me", headers=alice.headers)).json()["consents"]
         assert {row["purpose"]: row["given"] for row in consents} == {"location": True, "marketing": False}
-        assert await accounts.has_consent(account_id=alice.account_id, purpose="location")
-        assert not await accounts.has_consent(account_id=alice.account_id, purpose="service_terms")
+        assert await consents.has_consent(account_id=alice.account_id, purpose="location")
+        assert not await consents.has_consent(account_id=alice.account_id, purpose="service_terms")
         assert await db.fetchval("SELECT count(*) FROM consent WHERE account_id = $1", alice.account_id) == 3
 
     async def test_are_refused_for_an_unknown_purpose(

@@ -8,19 +8,20 @@ from typing import Any, Literal, cast, get_args
 from uuid import UUID
 
 import msgspec
-from asyncpg import Record, UniqueViolationError
+from asyncpg import Record
 
-from backend.accounts import store
 from backend.accounts.rules import plates
 from backend.accounts.service import phones
+from backend.accounts.store import codes as codes_rows
+from backend.accounts.store import logins as logins_rows
+from backend.accounts.store import people as people_rows
+from backend.accounts.store import staff as staff_rows
 from backend.core import crypto, db
 from backend.core.auth import Grant, Role
 from backend.core.errors import Conflict, NotFound
 
 Chemistry = Literal["ncm", "lfp", "unknown"]
 Platform = Literal["ios", "android", "harmony"]
-Purpose = Literal["service_terms", "plate_recognition", "location", "marketing"]
-"""Why data is processed, each with its own consent (PIPL art. 14): contract, plate reading, search, advertising."""
 
 PUSH_TOKENS_KEPT = 5
 """A person has a handful of devices; older tokens are almost always dead."""
@@ -65,15 +66,6 @@ class ProfileView(msgspec.Struct, frozen=True, kw_only=True):
     wechat_bound: bool
     locale: str
     created_at: datetime
-
-
-class ConsentView(msgspec.Struct, frozen=True, kw_only=True):
-    """The consent in force for one purpose."""
-
-    purpose: str
-    given: bool
-    text_version: str
-    recorded_at: datetime
 
 
 class StaffView(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,20 +130,20 @@ async def ensure_account(*, phone: str, name: str | None = None, now: datetime, 
     """
     plain = phones.normalise(phone)
     phone_hash, cipher = hidden(plain)
-    found = await store.find_account_id_by_phone(phone_hash=phone_hash)
+    found = await people_rows.find_account_id_by_phone(phone_hash=phone_hash)
     if found is None:
-        found = await store.add_account(
+        found = await people_rows.add_account(
             now=now, locale=locale, phone=(phone_hash, cipher), name_cipher=crypto.encrypt(name) if name else None
         )
     if found is None:
-        found = await store.find_account_id_by_phone(phone_hash=phone_hash)
+        found = await people_rows.find_account_id_by_phone(phone_hash=phone_hash)
     if found is None:
         raise RuntimeError("the account was neither added nor found")
     return found
 
 
 async def _account(account_id: UUID) -> Record:
-    row = await store.find_account(account_id=account_id)
+    row = await people_rows.find_account(account_id=account_id)
     if row is None or row["erased_at"] is not None:
         raise NotFound(kind="account")
     return row
@@ -173,16 +165,18 @@ async def get_profile(*, account_id: UUID) -> ProfileView:
 async def replace_profile(*, account_id: UUID, name: str | None, locale: str) -> ProfileView:
     """Replace name and language; raises NotFound."""
     await _account(account_id)
-    await store.set_profile(account_id=account_id, name_cipher=crypto.encrypt(name) if name else None, locale=locale)
+    await people_rows.set_profile(
+        account_id=account_id, name_cipher=crypto.encrypt(name) if name else None, locale=locale
+    )
     return await get_profile(account_id=account_id)
 
 
 async def get_contact(*, account_id: UUID) -> Contact:
     """Return how to reach a person: nothing, and no error, for an erased account; raises NotFound for an unknown id."""
-    row = await store.find_account(account_id=account_id)
+    row = await people_rows.find_account(account_id=account_id)
     if row is None:
         raise NotFound(kind="account")
-    tokens = await store.list_push_tokens(account_id=account_id)
+    tokens = await people_rows.list_push_tokens(account_id=account_id)
     return Contact(
         account_id=account_id,
         phone=_reveal(row["phone_cipher"]),
@@ -200,7 +194,7 @@ async def get_contact(*, account_id: UUID) -> Contact:
 
 async def get_vehicle(*, account_id: UUID, vehicle_id: UUID) -> VehicleView:
     """Return a vehicle of this account; another person's is NotFound too."""
-    row = await store.find_vehicle(account_id=account_id, vehicle_id=vehicle_id)
+    row = await people_rows.find_vehicle(account_id=account_id, vehicle_id=vehicle_id)
     if row is None:
         raise NotFound(kind="vehicle")
     return _vehicle(row)
@@ -208,12 +202,12 @@ async def get_vehicle(*, account_id: UUID, vehicle_id: UUID) -> VehicleView:
 
 async def list_vehicles(*, account_id: UUID) -> list[VehicleView]:
     """Return the vehicles a person lists, oldest first."""
-    return [_vehicle(row) for row in await store.list_vehicles(account_id=account_id)]
+    return [_vehicle(row) for row in await people_rows.list_vehicles(account_id=account_id)]
 
 
 async def list_vehicles_by_plate_hash(*, plate_hash: bytes) -> list[VehicleView]:
     """Return every listed vehicle with this plate: a family car stands in several lists."""
-    return [_vehicle(row) for row in await store.list_vehicles_by_plate(plate_hash=plate_hash)]
+    return [_vehicle(row) for row in await people_rows.list_vehicles_by_plate(plate_hash=plate_hash)]
 
 
 async def find_vehicle_by_plate_hash(*, plate_hash: bytes) -> VehicleView | None:
@@ -231,7 +225,7 @@ async def add_vehicle(
     and of those there is one per plate.
     """
     plain = plates.normalise(plate)
-    row = await store.add_vehicle(
+    row = await people_rows.add_vehicle(
         account_id=account_id,
         plate=hidden(plain),
         energy_hint=plates.energy_hint(plain),
@@ -246,45 +240,24 @@ async def add_vehicle(
 
 async def remove_vehicle(*, account_id: UUID, vehicle_id: UUID, now: datetime) -> None:
     """Take a vehicle off the list; agreements, bookings and orders that name it stay as they are. Raises NotFound."""
-    if not await store.remove_vehicle(account_id=account_id, vehicle_id=vehicle_id, now=now):
+    if not await people_rows.remove_vehicle(account_id=account_id, vehicle_id=vehicle_id, now=now):
         raise NotFound(kind="vehicle")
 
 
-# Push tokens and consents
+# Push tokens
 
 
 async def register_push_token(*, account_id: UUID, platform: Platform, token: str, now: datetime) -> UUID:
     """Let a person be reached on this device; a token that another account had moves over (a device changed hands)."""
     async with db.transaction():
-        return await store.put_push_token(
+        return await people_rows.put_push_token(
             account_id=account_id, platform=platform, token=hidden(token), now=now, keep=PUSH_TOKENS_KEPT
         )
 
 
 async def drop_push_token(*, token_id: UUID, account_id: UUID | None = None) -> bool:
     """Forget a push token that the provider calls dead, or that its owner takes back; says whether it was there."""
-    return await store.delete_push_token(token_id=token_id, account_id=account_id)
-
-
-async def record_consent(*, account_id: UUID, purpose: Purpose, given: bool, text_version: str, now: datetime) -> None:
-    """Record that a person gave or withdrew the consent for one purpose."""
-    await store.add_consent(account_id=account_id, purpose=purpose, given=given, text_version=text_version, now=now)
-
-
-async def list_consents(*, account_id: UUID) -> list[ConsentView]:
-    """Return the consent in force of every purpose the person was ever asked about."""
-    latest = {row["purpose"]: row for row in await store.list_consents(account_id=account_id)}
-    return [
-        ConsentView(
-            purpose=row["purpose"], given=row["given"], text_version=row["text_version"], recorded_at=row["recorded_at"]
-        )
-        for row in latest.values()
-    ]
-
-
-async def has_consent(*, account_id: UUID, purpose: Purpose) -> bool:
-    """Say whether the person's consent for this purpose is in force."""
-    return any(row.given for row in await list_consents(account_id=account_id) if row.purpose == purpose)
+    return await people_rows.delete_push_token(token_id=token_id, account_id=account_id)
 
 
 # Operator companies and staff
@@ -296,12 +269,12 @@ def _company(row: Record) -> OperatorCompanyView:
 
 async def add_operator_company(*, code: str, name: str, hotline: str = "", now: datetime) -> UUID:
     """Add a company, or rename the one that has this code; returns its id (safe to repeat)."""
-    return await store.add_company(code=code, name=name, hotline=hotline, now=now)
+    return await staff_rows.add_company(code=code, name=name, hotline=hotline, now=now)
 
 
 async def get_operator_company(*, company_id: UUID) -> OperatorCompanyView:
     """Return a company; raises NotFound."""
-    row = await store.find_company(company_id=company_id)
+    row = await staff_rows.find_company(company_id=company_id)
     if row is None:
         raise NotFound(kind="operator_company")
     return _company(row)
@@ -309,13 +282,13 @@ async def get_operator_company(*, company_id: UUID) -> OperatorCompanyView:
 
 async def find_operator_company_by_code(*, code: str) -> OperatorCompanyView | None:
     """Return the company with this code, or None."""
-    row = await store.find_company_by_code(code=code)
+    row = await staff_rows.find_company_by_code(code=code)
     return None if row is None else _company(row)
 
 
 async def list_operator_companies() -> list[OperatorCompanyView]:
     """Return all companies, oldest first."""
-    return [_company(row) for row in await store.list_companies()]
+    return [_company(row) for row in await staff_rows.list_companies()]
 
 
 async def add_staff(
@@ -330,7 +303,7 @@ async def add_staff(
     """Give a role to an account (seed and import; people use `.staff`); None when it has exactly this one already."""
     if role not in get_args(Role):
         raise ValueError(f"no such role: {role}")
-    return await store.add_grant(
+    return await staff_rows.add_grant(
         account_id=account_id,
         role=role,
         operator_company_id=operator_company_id,
@@ -342,12 +315,12 @@ async def add_staff(
 
 async def load_grants(account_id: UUID) -> tuple[Grant, ...]:
     """Return the roles an account has now (the loader of `core.auth.GrantSource`)."""
-    rows = await store.list_grants(account_id=account_id)
+    rows = await staff_rows.list_grants(account_id=account_id)
     return tuple(Grant(cast(Role, row["role"]), row["operator_company_id"], row["station_id"]) for row in rows)
 
 
 def staff_view(row: Record) -> StaffView:
-    """Turn a row of `store.list_staff` into the view."""
+    """Turn a row of `staff_rows.list_staff` into the view."""
     return StaffView(
         grant_id=row["grant_id"],
         account_id=row["account_id"],
@@ -363,51 +336,10 @@ async def list_staff(
     *, operator_company_id: UUID, roles: tuple[Role, ...], station_id: UUID | None = None
 ) -> list[StaffView]:
     """Return the company's people with one of these roles; with `station_id`, those of all stations or that one."""
-    rows = await store.list_staff(operator_company_ids=[operator_company_id], roles=list(roles), station_id=station_id)
+    rows = await staff_rows.list_staff(
+        operator_company_ids=[operator_company_id], roles=list(roles), station_id=station_id
+    )
     return [staff_view(row) for row in rows]
-
-
-# Linking a second way to log in
-
-
-class PhoneTaken(Conflict):
-    """Another account logs in with this phone."""
-
-    code = "phone_taken"
-    title_en = "The phone belongs to another account"
-    title_zh = "该手机号已绑定其他账号"
-    detail_en = "Log in with that phone and bind WeChat there; the account without a phone can then be deleted."
-    detail_zh = "请使用该手机号登录后再绑定微信；未绑定手机号的账号可自行注销。"
-
-
-class WechatTaken(Conflict):
-    """Another account logs in with this WeChat identity."""
-
-    code = "wechat_taken"
-    title_en = "This WeChat belongs to another account"
-    title_zh = "该微信已绑定其他账号"
-    detail_en = "Log in with WeChat and bind the phone there; the account without WeChat can then be deleted."
-    detail_zh = "请使用微信登录后再绑定手机号；未绑定微信的账号可自行注销。"
-
-
-async def put_phone(*, account_id: UUID, phone: str) -> None:
-    """Put a proven phone on the account; raises PhoneTaken."""
-    phone_hash, cipher = hidden(phone)
-    try:
-        async with db.transaction():
-            await store.set_phone(account_id=account_id, phone_hash=phone_hash, phone_cipher=cipher)
-    except UniqueViolationError as error:
-        raise PhoneTaken(field="phone") from error
-
-
-async def put_openid(*, account_id: UUID, openid: str) -> None:
-    """Put a proven WeChat identity on the account; raises WechatTaken."""
-    openid_hash, cipher = hidden(openid)
-    try:
-        async with db.transaction():
-            await store.set_openid(account_id=account_id, openid_hash=openid_hash, openid_cipher=cipher)
-    except UniqueViolationError as error:
-        raise WechatTaken(field="code") from error
 
 
 # Personal data (PIPL art. 45, 47)
@@ -415,11 +347,11 @@ async def put_openid(*, account_id: UUID, openid: str) -> None:
 
 async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
     """Return everything accounts knows of a person, in clear, without the secrets that would let others log in."""
-    row = await store.find_account(account_id=account_id)
+    row = await people_rows.find_account(account_id=account_id)
     if row is None:
         raise NotFound(kind="account")
-    vehicles = await store.list_all_vehicles(account_id=account_id)
-    tokens = await store.list_push_tokens(account_id=account_id)
+    vehicles = await people_rows.list_all_vehicles(account_id=account_id)
+    tokens = await people_rows.list_push_tokens(account_id=account_id)
     return {
         "profile": {
             "id": row["id"],
@@ -442,12 +374,12 @@ async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
         "push_tokens": [{"platform": token["platform"], "registered_at": token["created_at"]} for token in tokens],
         "consents": [
             {key: consent[key] for key in ("purpose", "given", "text_version", "recorded_at")}
-            for consent in await store.list_consents(account_id=account_id)
+            for consent in await people_rows.list_consents(account_id=account_id)
         ],
-        "logins": [dict(login) for login in await store.list_sessions(account_id=account_id)],
+        "logins": [dict(login) for login in await logins_rows.list_sessions(account_id=account_id)],
         "roles": [
             {"role": grant["role"], "operator_company_id": grant["operator_company_id"], "since": grant["granted_at"]}
-            for grant in await store.list_grants(account_id=account_id)
+            for grant in await staff_rows.list_grants(account_id=account_id)
         ],
     }
 
@@ -455,10 +387,10 @@ async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
 async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
     """Forget the person: the account keeps its id, rows kept by law point at nobody; every login ends at once."""
     async with db.transaction():
-        row = await store.lock_account(account_id=account_id)
+        row = await people_rows.lock_account(account_id=account_id)
         if row is None:
             raise NotFound(kind="account")
-        await store.end_sessions(account_id=account_id, reason="erased", now=now)
+        await logins_rows.end_sessions(account_id=account_id, reason="erased", now=now)
         if row["phone_hash"] is not None:
-            await store.delete_codes(phone_hash=row["phone_hash"])
-        await store.erase_account(account_id=account_id, now=now)
+            await codes_rows.delete_codes(phone_hash=row["phone_hash"])
+        await people_rows.erase_account(account_id=account_id, now=now)

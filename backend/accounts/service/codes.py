@@ -15,9 +15,9 @@ from uuid import UUID
 
 import msgspec
 
-from backend.accounts import store
 from backend.accounts.rules import limits
 from backend.accounts.service import phones
+from backend.accounts.store import codes as codes_rows
 from backend.core import crypto, db, jobs
 from backend.core.clock import BEIJING
 from backend.core.errors import DomainError, GatewayError, Invalid, TooMany
@@ -111,17 +111,17 @@ async def request_code(
     plain = phones.normalise(phone)
     phone_hash, address_hash = crypto.lookup_hash(plain), _address_hash(address)
     async with db.transaction():
-        await store.lock_sms_limits(keys=[phone_hash, address_hash])
+        await codes_rows.lock_sms_limits(keys=[phone_hash, address_hash])
         for column, value, rules in (
             ("phone_hash", phone_hash, limits.SMS_PER_PHONE),
             ("address_hash", address_hash, limits.SMS_PER_ADDRESS),
         ):
             since = now - limits.longest_window(rules)
-            times = await store.list_code_times(column=column, value=value, since=since)
+            times = await codes_rows.list_code_times(column=column, value=value, since=since)
             if (again_at := limits.next_allowed_at(times, rules, now)) is not None:
                 raise _wait(SmsLimitReached, again_at, now)
         code_id, code = new_id(), f"{secrets.randbelow(1_000_000):06d}"
-        await store.add_code(
+        await codes_rows.add_code(
             values={
                 "id": code_id,
                 "purpose": purpose,
@@ -160,22 +160,22 @@ async def _try_code(
 ) -> UUID | DomainError:
     """Decide about one try and store what it changes; the caller commits before it raises."""
     rules = limits.FAILURES_PER_ADDRESS
-    await store.lock_sms_limits(keys=[address_hash])
-    failures = await store.list_failure_times(address_hash=address_hash, since=now - limits.longest_window(rules))
+    await codes_rows.lock_sms_limits(keys=[address_hash])
+    failures = await codes_rows.list_failure_times(address_hash=address_hash, since=now - limits.longest_window(rules))
     if (again_at := limits.next_allowed_at(failures, rules, now)) is not None:
         return _wait(TooManyWrongCodes, again_at, now)
-    row = await store.lock_latest_code(phone_hash=phone_hash, purpose=purpose, subject_id=subject_id)
+    row = await codes_rows.lock_latest_code(phone_hash=phone_hash, purpose=purpose, subject_id=subject_id)
     if row is not None and row["tries"] >= TRIES and row["expires_at"] > now:
         return SmsCodeSpent(field="code")
     if row is None or row["used_at"] is not None or row["expires_at"] <= now:
-        await store.add_failure(address_hash=address_hash, now=now)
+        await codes_rows.add_failure(address_hash=address_hash, now=now)
         return SmsCodeWrong(field="code")
     if hmac.compare_digest(row["code_hash"], _hash_of(row["id"], code)):
-        await store.use_code(code_id=row["id"], now=now)
+        await codes_rows.use_code(code_id=row["id"], now=now)
         found: UUID = row["id"]
         return found
-    await store.add_failure(address_hash=address_hash, now=now)
-    await store.count_try(code_id=row["id"])
+    await codes_rows.add_failure(address_hash=address_hash, now=now)
+    await codes_rows.count_try(code_id=row["id"])
     left = TRIES - row["tries"] - 1
     return SmsCodeWrong(field="code", tries_left=left) if left else SmsCodeSpent(field="code")
 
@@ -186,7 +186,7 @@ async def send_code(*, code_id: UUID, gateway: SmsGateway, now: datetime) -> Lit
     A code that is over is not sent any more. What the provider refuses for good is dropped too: the person asks again.
     Other GatewayErrors are raised, so that the job is tried again.
     """
-    row = await store.find_code(code_id=code_id)
+    row = await codes_rows.find_code(code_id=code_id)
     if row is None or row["code_cipher"] is None:
         return "dropped"
     outcome: Literal["sent", "dropped", "refused"] = "dropped"
@@ -203,5 +203,5 @@ async def send_code(*, code_id: UUID, gateway: SmsGateway, now: datetime) -> Lit
             if not error.permanent:
                 raise
             outcome = "refused"
-    await store.mark_code_sent(code_id=code_id, now=now)
+    await codes_rows.mark_code_sent(code_id=code_id, now=now)
     return outcome

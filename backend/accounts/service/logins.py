@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
+from asyncpg import UniqueViolationError
 
 from backend.accounts import service as accounts
-from backend.accounts import store
-from backend.accounts.service import codes
+from backend.accounts.service import codes, phones
+from backend.accounts.store import logins as logins_rows
+from backend.accounts.store import people as people_rows
 from backend.core import crypto, db
 from backend.core.auth import Tokens
 from backend.core.errors import Conflict, DomainError, GatewayError, Invalid, Unauthenticated, Unavailable
@@ -78,15 +80,35 @@ class WechatCodeInvalid(Invalid):
     detail_zh = "请重新调用 wx.login() 获取凭证；凭证 5 分钟内有效且仅可使用一次。"
 
 
+class PhoneTaken(Conflict):
+    """Another account logs in with this phone."""
+
+    code = "phone_taken"
+    title_en = "The phone belongs to another account"
+    title_zh = "该手机号已绑定其他账号"
+    detail_en = "Log in with that phone and bind WeChat there; the account without a phone can then be deleted."
+    detail_zh = "请使用该手机号登录后再绑定微信；未绑定手机号的账号可自行注销。"
+
+
+class WechatTaken(Conflict):
+    """Another account logs in with this WeChat identity."""
+
+    code = "wechat_taken"
+    title_en = "This WeChat belongs to another account"
+    title_zh = "该微信已绑定其他账号"
+    detail_en = "Log in with WeChat and bind the phone there; the account without WeChat can then be deleted."
+    detail_zh = "请使用微信登录后再绑定手机号；未绑定微信的账号可自行注销。"
+
+
 async def open_login(*, account_id: UUID, method: str, tokens: Tokens, now: datetime) -> TokenPair:
     """Begin a login of somebody who has proven who they are."""
-    session_id = await store.add_session(account_id=account_id, method=method, now=now)
+    session_id = await logins_rows.add_session(account_id=account_id, method=method, now=now)
     return await _issue(account_id=account_id, session_id=session_id, tokens=tokens, now=now)
 
 
 async def _issue(*, account_id: UUID, session_id: UUID, tokens: Tokens, now: datetime) -> TokenPair:
     refresh_token = secrets.token_urlsafe(32)
-    await store.add_refresh_token(
+    await logins_rows.add_refresh_token(
         session_id=session_id, token_hash=_token_hash(refresh_token), expires_at=now + REFRESH_LIFETIME, now=now
     )
     access_token, expires_in = tokens.issue(account_id=account_id, session_id=session_id)
@@ -121,25 +143,45 @@ async def log_in_by_wechat(*, code: str, wechat: WeChatLogin, locale: str, token
     openid = await _openid_for(code, wechat)
     async with db.transaction():
         openid_hash, cipher = accounts.hidden(openid)
-        account_id = await store.find_account_id_by_openid(openid_hash=openid_hash)
+        account_id = await people_rows.find_account_id_by_openid(openid_hash=openid_hash)
         if account_id is None:
-            account_id = await store.add_account(now=now, locale=locale, openid=(openid_hash, cipher))
+            account_id = await people_rows.add_account(now=now, locale=locale, openid=(openid_hash, cipher))
         if account_id is None:
-            account_id = await store.find_account_id_by_openid(openid_hash=openid_hash)
+            account_id = await people_rows.find_account_id_by_openid(openid_hash=openid_hash)
         if account_id is None:
             raise RuntimeError("the account was neither added nor found")
         return await open_login(account_id=account_id, method="wechat", tokens=tokens, now=now)
 
 
+async def _put_phone(*, account_id: UUID, phone: str) -> None:
+    """Put a proven phone on the account; raises PhoneTaken."""
+    phone_hash, cipher = accounts.hidden(phone)
+    try:
+        async with db.transaction():
+            await people_rows.set_phone(account_id=account_id, phone_hash=phone_hash, phone_cipher=cipher)
+    except UniqueViolationError as error:
+        raise PhoneTaken(field="phone") from error
+
+
+async def _put_openid(*, account_id: UUID, openid: str) -> None:
+    """Put a proven WeChat identity on the account; raises WechatTaken."""
+    openid_hash, cipher = accounts.hidden(openid)
+    try:
+        async with db.transaction():
+            await people_rows.set_openid(account_id=account_id, openid_hash=openid_hash, openid_cipher=cipher)
+    except UniqueViolationError as error:
+        raise WechatTaken(field="code") from error
+
+
 async def bind_phone(*, account_id: UUID, phone: str, code: str, address: str, now: datetime) -> None:
     """Put a phone on an account that logs in by WeChat, or change it; raises PhoneTaken and all of `check_code`."""
     await codes.check_code(phone=phone, purpose="bind", subject_id=account_id, code=code, address=address, now=now)
-    await accounts.put_phone(account_id=account_id, phone=accounts.phones.normalise(phone))
+    await _put_phone(account_id=account_id, phone=phones.normalise(phone))
 
 
 async def bind_wechat(*, account_id: UUID, code: str, wechat: WeChatLogin) -> None:
     """Put a WeChat identity on an account that logs in by phone; raises WechatTaken, WechatCodeInvalid, Unavailable."""
-    await accounts.put_openid(account_id=account_id, openid=await _openid_for(code, wechat))
+    await _put_openid(account_id=account_id, openid=await _openid_for(code, wechat))
 
 
 async def refresh(*, refresh_token: str, tokens: Tokens, now: datetime) -> TokenPair:
@@ -156,32 +198,32 @@ async def refresh(*, refresh_token: str, tokens: Tokens, now: datetime) -> Token
 
 async def _rotate(token_hash: bytes, tokens: Tokens, now: datetime) -> TokenPair | DomainError:
     """Decide about one refresh and store what it changes; the caller commits before it raises."""
-    known = await store.find_refresh_token(token_hash=token_hash)
-    session = None if known is None else await store.lock_session(session_id=known["session_id"])
-    token = await store.find_refresh_token(token_hash=token_hash)  # again, now that nobody else can change it
+    known = await logins_rows.find_refresh_token(token_hash=token_hash)
+    session = None if known is None else await logins_rows.lock_session(session_id=known["session_id"])
+    token = await logins_rows.find_refresh_token(token_hash=token_hash)  # again, now that nobody else can change it
     if token is None or session is None or session["ended_at"] is not None:
         return RefreshTokenInvalid()
     if token["used_at"] is not None:
         if now - token["used_at"] < REUSE_GRACE:
             return RefreshSuperseded()
-        await store.end_session(session_id=session["id"], reason="reuse", now=now)
+        await logins_rows.end_session(session_id=session["id"], reason="reuse", now=now)
         return RefreshTokenReused()
     if token["expires_at"] <= now:
         return RefreshTokenInvalid()
-    await store.use_refresh_token(token_id=token["id"], now=now)
+    await logins_rows.use_refresh_token(token_id=token["id"], now=now)
     return await _issue(account_id=session["account_id"], session_id=session["id"], tokens=tokens, now=now)
 
 
 async def log_out(*, session_id: UUID, now: datetime) -> None:
     """End this login; its access token stops working at once, its refresh token too."""
-    await store.end_session(session_id=session_id, reason="logout", now=now)
+    await logins_rows.end_session(session_id=session_id, reason="logout", now=now)
 
 
 async def is_open(session_id: UUID) -> bool:
     """Say whether a login has not been ended (asked at each call with an access token)."""
-    return await store.is_session_open(session_id=session_id)
+    return await logins_rows.is_session_open(session_id=session_id)
 
 
 async def sweep(*, now: datetime) -> None:
     """Delete logins that ended 90 days ago, and codes and failures older than any limit looks back."""
-    await store.delete_old_logins(ended_before=now - KEEP_ENDED_LOGINS, codes_before=now - KEEP_CODES)
+    await logins_rows.delete_old_logins(ended_before=now - KEEP_ENDED_LOGINS, codes_before=now - KEEP_CODES)

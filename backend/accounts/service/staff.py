@@ -6,8 +6,9 @@ from uuid import UUID
 from asyncpg import ForeignKeyViolationError
 
 from backend.accounts import service as accounts
-from backend.accounts import store
 from backend.accounts.service import StaffView
+from backend.accounts.store import people as people_rows
+from backend.accounts.store import staff as staff_rows
 from backend.core import audit, crypto, db
 from backend.core.auth import Role, Staff
 from backend.core.errors import Conflict, Invalid, NotFound
@@ -57,7 +58,7 @@ def _own_company(staff: Staff, operator_company_id: UUID | None) -> UUID:
 async def list_people(*, staff: Staff, after: UUID | None, limit: int) -> list[StaffView]:
     """Return a page of the grants of the caller's companies, after the grant `after`; raises StaffOnly."""
     own = staff.company_ids("operator", "lead", "inspector")
-    rows = await store.list_staff(operator_company_ids=sorted(own), after=after, limit=limit)
+    rows = await staff_rows.list_staff(operator_company_ids=sorted(own), after=after, limit=limit)
     return [accounts.staff_view(row) for row in rows]
 
 
@@ -82,8 +83,10 @@ async def give_role(
             account_id = await accounts.ensure_account(phone=phone, name=name, now=now)
             profile = await accounts.get_profile(account_id=account_id)
             if not profile.name:
-                await store.set_profile(account_id=account_id, name_cipher=crypto.encrypt(name), locale=profile.locale)
-            grant_id = await store.add_grant(
+                await people_rows.set_profile(
+                    account_id=account_id, name_cipher=crypto.encrypt(name), locale=profile.locale
+                )
+            grant_id = await staff_rows.add_grant(
                 account_id=account_id,
                 role=role,
                 operator_company_id=company_id,
@@ -109,7 +112,7 @@ async def give_role(
             )
     except ForeignKeyViolationError as error:
         raise NotFound(kind="station") from error
-    rows = await store.list_staff(operator_company_ids=[company_id])
+    rows = await staff_rows.list_staff(operator_company_ids=[company_id])
     return next(accounts.staff_view(row) for row in rows if row["grant_id"] == grant_id)
 
 
@@ -117,16 +120,16 @@ async def remove_role(*, staff: Staff, grant_id: UUID, now: datetime) -> None:
     """Take a role away, at once; audited. Raises StaffOnly, NotFound (other companies' too), LastOperator."""
     own = staff.company_ids("operator")
     async with db.transaction():
-        grant = await store.find_grant(grant_id=grant_id)
+        grant = await staff_rows.find_grant(grant_id=grant_id)
         if grant is None or grant["operator_company_id"] not in own:
             raise NotFound(kind="staff")
         company_id: UUID = grant["operator_company_id"]
         if (
             grant["role"] == "operator"
-            and await store.count_grants(operator_company_id=company_id, role="operator") < 2
+            and await staff_rows.count_grants(operator_company_id=company_id, role="operator") < 2
         ):
             raise LastOperator
-        await store.revoke_grant(grant_id=grant_id, now=now)
+        await staff_rows.revoke_grant(grant_id=grant_id, now=now)
         await audit.record(
             actor_id=staff.account_id,
             actor_role="operator",
