@@ -119,7 +119,9 @@ class _Connection(asyncio.Protocol):
         if selected != "h2":
             transport.abort()
             return
-        self._h2.local_settings.update({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1})
+        self._h2.local_settings = h2.settings.Settings(
+            client=False, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+        )
         self._h2.initiate_connection()
         self._flush()
 

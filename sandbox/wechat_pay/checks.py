@@ -94,7 +94,7 @@ def read(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        found = re.search(r"`\$?\.?([\w.]*)`$", str(error))
+        found = re.search(r"`\$\.?([\w.]*)`$", str(error))
         missing = re.search(r"missing required field `(\w+)`", str(error))
         parts = [*(found[1].split(".") if found else []), missing[1] if missing else ""]
         path = "/".join(part for part in parts if part)

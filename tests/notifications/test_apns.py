@@ -1,5 +1,6 @@
 """The APNs transport against the sandbox's APNs: what Apple answers, and what becomes of it."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -102,3 +103,21 @@ class TestPush:
         with pytest.raises(GatewayError) as raised:
             await unset.push(token=str(uuid4()), push=a_push())
         assert raised.value.code == "not_configured"
+
+
+class TestManyPushes:
+    async def test_go_side_by_side_over_one_connection(self, apns: Apns, providers: Providers) -> None:
+        await apns.push(token=PHONE, push=a_push())
+        before = providers.apns.connections_made
+        await asyncio.gather(*(apns.push(token=PHONE, push=a_push(event_key=f"alert:{n}")) for n in range(200)))
+        assert len(providers.pushes) == 201
+        assert providers.apns.connections_made == before
+
+    async def test_survive_connections_that_break_under_them(self, apns: Apns, providers: Providers) -> None:
+        await apns.push(token=PHONE, push=a_push())
+        providers.faults["apns"].add("goaway")
+        answers = await asyncio.gather(
+            *(apns.push(token=PHONE, push=a_push(event_key=f"alert:{n}")) for n in range(50)), return_exceptions=True
+        )
+        assert [answer for answer in answers if isinstance(answer, BaseException)] == []
+        assert len({push.apns_id for push in providers.pushes}) == 51
