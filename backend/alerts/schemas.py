@@ -23,7 +23,7 @@ class CommandBody(msgspec.Struct, frozen=True):
 
     name: Annotated[str, Meta(description="lock: lower, raise; charger: stop; smoke: silence", max_length=40)]
     reason: Annotated[str, Meta(description="Why; kept in the audit log", min_length=1, max_length=500)]
-    connector: Annotated[int | None, Meta(description="Number of the connector, for stop", ge=1, le=255)] = None
+    connector: Annotated[int, Meta(description="Number of the connector, for stop", ge=1, le=255)] | None = None
 
 
 class CommandOut(msgspec.Struct, frozen=True, kw_only=True):
