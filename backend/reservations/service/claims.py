@@ -103,7 +103,7 @@ async def claim(
     """
     connector = await stations.get_connector(connector_id=connector_id)
     terms = await _terms(connector.station_id)
-    held = held_until(ends_at, terms) if kind in ("booking", "walk_up") else ends_at
+    held = _held(kind, ends_at, terms)
     bays: Sequence[UUID | None] = (bay_id,) if bay_id else connector.bay_ids or (None,)
     async with db.transaction():
         if plate_hash is not None and kind == "walk_up":
@@ -126,6 +126,11 @@ async def claim(
             if await store.add_claim(wanted, now):
                 return wanted.id
         raise await _why_refused(wanted)
+
+
+def _held(kind: ClaimKind, ends_at: datetime, terms: BookingTerms) -> datetime:
+    """Return until when a claim of this kind holds its connector: cars need a gap to leave, offers and works do not."""
+    return held_until(ends_at, terms) if kind in ("booking", "walk_up") else ends_at
 
 
 async def _why_refused(wanted: ClaimView) -> ConnectorTaken | VehicleElsewhere:
@@ -154,7 +159,8 @@ async def shorten_claim(*, claim_id: UUID, ends_at: datetime) -> None:
         if ends_at <= present.starts_at:
             await store.delete_claim(claim_id)
             return
-        await store.shorten_claim(claim_id, ends_at, held_until(ends_at, await _terms(present.station_id)))
+        held = _held(present.kind, ends_at, await _terms(present.station_id))
+        await store.shorten_claim(claim_id, ends_at, held)
 
 
 async def release_claim(*, claim_id: UUID, now: datetime) -> None:
@@ -199,11 +205,12 @@ async def _move_period(
         if present is None:
             raise NotFound(kind="claim")
         start, end = starts_at or present.starts_at, ends_at or present.ends_at
+        terms = await _terms(present.station_id)
         moved = msgspec.structs.replace(
             present,
             starts_at=min(start, present.starts_at),
             ends_at=max(end, present.ends_at),
-            held_until=max(present.held_until, held_until(max(end, present.ends_at), await _terms(present.station_id))),
+            held_until=max(present.held_until, _held(present.kind, max(end, present.ends_at), terms)),
         )
         if starts_at is not None and starts_at <= now:
             await store.trim_gaps(
@@ -224,6 +231,16 @@ async def next_claim(*, connector_id: UUID, after: datetime) -> ClaimView | None
 async def claims_between(*, connector_ids: Sequence[UUID], starts_at: datetime, ends_at: datetime) -> list[ClaimView]:
     """Return the claims that hold one of the connectors within the period, by start."""
     return await store.list_claims(starts_at, ends_at, connector_ids=connector_ids)
+
+
+async def claims_at_stations(*, station_ids: Sequence[UUID], starts_at: datetime, ends_at: datetime) -> list[ClaimView]:
+    """Return the claims that hold any connector of the stations within the period, by start."""
+    return await store.list_claims(starts_at, ends_at, station_ids=station_ids)
+
+
+async def accept_offer(*, claim_id: UUID, ends_at: datetime, now: datetime) -> ClaimView:
+    """Keep the connector of a queue offer until `ends_at`, so that the one who accepted can drive in and start."""
+    return await _move_period(claim_id, starts_at=None, ends_at=ends_at, now=now)
 
 
 async def walk_up_until(

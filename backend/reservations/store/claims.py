@@ -110,20 +110,20 @@ async def list_claims(
     *,
     connector_ids: Sequence[UUID] = (),
     bay_ids: Sequence[UUID] = (),
-    station_id: UUID | None = None,
+    station_ids: Sequence[UUID] = (),
 ) -> list[ClaimView]:
-    """Return the claims that hold one of these connectors or bays (or any of the station) within the period, by
+    """Return the claims that hold one of these connectors or bays (or any of the stations) within the period, by
     start.
     """
     rows = await db.fetch(
         f"SELECT {COLUMNS} FROM connector_claim"  # noqa: S608
-        " WHERE (connector_id = ANY($3) OR bay_id = ANY($4) OR station_id = $5)"
+        " WHERE (connector_id = ANY($3) OR bay_id = ANY($4) OR station_id = ANY($5))"
         " AND starts_at < $2 AND held_until > $1 ORDER BY starts_at, id",
         starts_at,
         ends_at,
         list(connector_ids),
         list(bay_ids),
-        station_id,
+        list(station_ids),
     )
     return [ClaimView(**dict(row)) for row in rows]
 
