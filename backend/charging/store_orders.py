@@ -94,13 +94,18 @@ async def add_order(order: OrderView) -> bool:
     )
     if not added:
         return False
+    await add_lines(order.id, order.lines)
+    return True
+
+
+async def add_lines(order_id: UUID, lines: Iterable[BillLine], *, first: int = 1) -> None:
     await db.executemany(
         "INSERT INTO charge_order_line (id, order_id, position, band, energy_wh, energy_e4, service_e4, energy_fee_fen,"
         " service_fee_fen) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [
             (
                 new_id(),
-                order.id,
+                order_id,
                 position,
                 line.band,
                 line.energy_wh,
@@ -109,10 +114,9 @@ async def add_order(order: OrderView) -> bool:
                 line.energy_fee_fen,
                 line.service_fee_fen,
             )
-            for position, line in enumerate(order.lines, 1)
+            for position, line in enumerate(lines, first)
         ],
     )
-    return True
 
 
 async def save_order(order_id: UUID, changes: dict[str, Any]) -> None:

@@ -64,10 +64,16 @@ STATEMENTS = (
     """
     CREATE FUNCTION charge_order_lines_add_up() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE
-        wanted uuid := CASE WHEN TG_TABLE_NAME = 'charge_order' THEN NEW.id
-                            WHEN TG_OP = 'DELETE' THEN OLD.order_id ELSE NEW.order_id END;
+        wanted uuid;
         bad boolean;
     BEGIN
+        IF TG_TABLE_NAME = 'charge_order' THEN
+            wanted := NEW.id;
+        ELSIF TG_OP = 'DELETE' THEN
+            wanted := OLD.order_id;
+        ELSE
+            wanted := NEW.order_id;
+        END IF;
         SELECT o.energy_wh <> coalesce(sum(l.energy_wh), 0) OR o.energy_fee_fen <> coalesce(sum(l.energy_fee_fen), 0)
                OR o.service_fee_fen <> coalesce(sum(l.service_fee_fen), 0)
           INTO bad

@@ -89,7 +89,8 @@ async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
         Evidence(
             age=age,
             has_start=measured.start is not None,
-            has_end=bool(measured.points) and measured.points[-1].at >= session.ended_at,
+            has_end=session.end_meter_wh is not None
+            or (bool(measured.points) and measured.points[-1].at >= session.ended_at),
             has_reading_after_end=measured.has_reading_after_end,
             doubts=measured.doubts,
             online=state is not None and state.online,

@@ -18,6 +18,7 @@ from backend.charging.rules.states import (
     OPEN,
     ConnectorBecame,
     Decision,
+    DeviceEnded,
     DeviceStarted,
     EndOverdue,
     SessionState,
@@ -155,12 +156,20 @@ def _changes(
     if state.status == "ending" and session.status != "ending":
         changes["ending_since"] = at
     if state.status == "ended":
-        ended_at = (session.ending_since or at) if isinstance(signal, EndOverdue) else at
-        started_at: datetime = changes.get("started_at") or session.started_at or ended_at
-        changes["ended_at"] = max(ended_at, started_at)
+        if session.status == "ended":
+            return _late_report(session, signal, at, meter_wh)
+        changes["ended_at"] = max(at, changes.get("started_at") or session.started_at or at)
         changes["end_meter_wh"] = None if isinstance(signal, EndOverdue) else meter_wh
         changes["end_unclear"] = decision.unclear
     return changes
+
+
+def _late_report(session: SessionView, signal: Signal, at: datetime, meter_wh: int | None) -> dict[str, Any]:
+    """A session that ended without the charger's own report takes it when it comes after all, for the bill."""
+    if not isinstance(signal, DeviceEnded) or session.end_meter_wh is not None or meter_wh is None:
+        return {}
+    ended_at = max(at, session.started_at or at)
+    return {"ended_at": ended_at, "end_meter_wh": meter_wh, "end_unclear": False}
 
 
 async def _connector_is_used(session: SessionView) -> bool:
@@ -246,7 +255,10 @@ async def check_end(*, session_id: UUID, now: datetime) -> None:
     state = states.get(session.connector_id)
     waited = now - session.ending_since
     status = "unknown" if state is None else state.status
-    after = await apply(session_id=session_id, signal=EndOverdue(status, waited), at=now, now=now)
+    # When it stopped delivering, as far as its charger told: since when it is in this state, or its last word.
+    told_at = None if state is None else state.observed_at if status == "unknown" else state.status_since
+    ended_at = max(told_at or now, session.ending_since)
+    after = await apply(session_id=session_id, signal=EndOverdue(status, waited), at=ended_at, now=now)
     if after is not None and after.status == "ending":
         again = min(max(waited, END_WITHIN), timedelta(minutes=10))
         async with db.transaction():
