@@ -1,6 +1,8 @@
 """What every process shares when it starts: the features' routes and handlers, and the clients they are handed."""
 
+from collections.abc import Iterator
 from importlib import import_module
+from types import ModuleType
 
 import structlog
 from litestar.types import ControllerRouterHandler
@@ -55,20 +57,27 @@ def build_services(settings: Settings, *, clock: Clock | None = None, valkey: "R
 
     services.put(GrantSource, GrantSource(lambda account_id: accounts.load_grants(account_id=account_id)))
     services.put(LoginSource, LoginSource(logins.is_open))
-    for feature in SERVING:
-        gateways = f"backend.{feature}.gateways"
-        try:
-            module = import_module(gateways)
-        except ModuleNotFoundError as error:
-            if error.name != gateways:
-                raise
-            continue
+    for module in _gateways():
         module.put_gateways(services, settings)
     return services
 
 
+def _gateways() -> Iterator[ModuleType]:
+    """Yield the modules of the features that put clients of their own into a process."""
+    for feature in SERVING:
+        name = f"backend.{feature}.gateways"
+        try:
+            yield import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+
+
 async def close_services(services: Services) -> None:
     """Close what `build_services` made and the database."""
+    for module in _gateways():
+        if hasattr(module, "close_gateways"):
+            await module.close_gateways(services)
     await services.get(Live).close()
     await services.get(Redis).aclose()
     await db.close_database()

@@ -1,5 +1,6 @@
 """A station as it is now: which guns are free, which are unknown, and until when that holds."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
@@ -82,6 +83,23 @@ def next_change(guns: Sequence[GunPicture], *, now: datetime) -> datetime | None
     """Return when the next claim begins or ends, which changes what is free without anything being reported."""
     edges = [edge for gun in guns for claim in gun.claims for edge in claim if edge > now]
     return min(edges, default=None)
+
+
+def wait_s(guns: Sequence[GunPicture], *, held: bool, now: datetime) -> int | None:
+    """Return the seconds until a gun can be used: 0 while one is free, else until the first claim ends that holds one.
+
+    None where nothing is known: all guns unknown, the station closed, or used by cars whose end nobody knows.
+    """
+    if any(is_free(gun, held=held, now=now) for gun in guns):
+        return 0
+    if held:
+        return None
+    ends = [
+        max(ends for starts, ends in gun.claims if starts <= now < ends)
+        for gun in guns
+        if gun.status not in ("unknown", "faulted", "unavailable") and is_claimed(gun, now)
+    ]
+    return math.ceil((min(ends) - now).total_seconds()) if ends else None
 
 
 def next_claim_at(gun: GunPicture, now: datetime) -> datetime | None:
