@@ -76,7 +76,9 @@ class Battery:
     hot_spot_k: float = 0.0
     """How much the hottest module is above the pack."""
     spot_heat_k_per_s: float = 0.0
-    """A broken cell connection: warming of that module at full current, kelvin per simulated second."""
+    """A broken cell connection: warming of that module under current, kelvin per simulated second."""
+    pack_heat_k_per_s: float = 0.0
+    """A failed cooling: warming of the whole pack under current, kelvin per simulated second."""
     cell_offset_v: float = 0.0
     charge_forbidden: bool = False
     flags: set[str] = field(default_factory=set)
@@ -135,6 +137,7 @@ class Battery:
         self.temp_c += (ambient_c - self.temp_c) * min(1.0, dt_s / TO_AMBIENT_S)
         if current_a > 0:
             self.hot_spot_k += self.spot_heat_k_per_s * dt_s
+            self.temp_c += self.pack_heat_k_per_s * dt_s
         self.hot_spot_k -= self.hot_spot_k * min(1.0, dt_s / HOT_SPOT_TO_PACK_S)
 
     @property

@@ -157,10 +157,25 @@ def _garbage(device: Device, link: Link, args: FaultArgs) -> str:
     "battery_over_temperature",
     "charger",
     args=("connector", "to_c", "within_s"),
-    says="a loose cell connection heats one module of the charging car to `to_c` (default its limit + 2) within"
-    " `within_s` seconds of the clock (default 60), under current only; DC session needed",
+    says="the cooling of the charging car fails: its pack heats to `to_c` (default its limit + 2) within `within_s`"
+    " seconds of the clock (default 60), under current only; DC session needed",
 )
 def _battery_over_temperature(device: Charger, link: Link, args: FaultArgs) -> str:
+    return _heat(device, args, spot_share=0.2, what="The pack")
+
+
+@_fault(
+    "battery_hot_spot",
+    "charger",
+    args=("connector", "to_c", "within_s"),
+    says="a loose cell connection heats one module only: the spread grows; else as battery_over_temperature",
+)
+def _battery_hot_spot(device: Charger, link: Link, args: FaultArgs) -> str:
+    return _heat(device, args, spot_share=1.0, what="The hottest module")
+
+
+def _heat(device: Charger, args: FaultArgs, *, spot_share: float, what: str) -> str:
+    """Choose the heat that brings the highest temperature to its goal in time, `spot_share` of it in one module."""
     gun = _gun(device, args)
     if gun.kind != "dc" or gun.session is None or gun.car is None:
         raise CannotDo(
@@ -173,10 +188,12 @@ def _battery_over_temperature(device: Charger, link: Link, args: FaultArgs) -> s
     rise_k = max(1.0, goal - battery.temp_max_c)
     within_s = max(1.0, args.within_s if args.within_s is not None else 60.0)
     simulated_s = within_s * device.speed
-    battery.spot_heat_k_per_s = rise_k / (HOT_SPOT_TO_PACK_S * (1 - exp(-simulated_s / HOT_SPOT_TO_PACK_S)))
+    settled = HOT_SPOT_TO_PACK_S * (1 - exp(-simulated_s / HOT_SPOT_TO_PACK_S))
+    battery.spot_heat_k_per_s = spot_share * rise_k / settled
+    battery.pack_heat_k_per_s = (1 - spot_share) * rise_k / simulated_s
     return (
-        f"The hottest module of {gun.car.plate} goes from {battery.temp_max_c:.0f} to {goal:.0f} °C"
-        f" in {within_s:.0f} s while current flows; it cools when the session ends."
+        f"{what} of {gun.car.plate} goes from {battery.temp_max_c:.0f} to {goal:.0f} °C in {within_s:.0f} s"
+        " while current flows; the heating ends with the session."
     )
 
 
@@ -431,7 +448,7 @@ def _clear_charger(device: Charger) -> None:
         was = gun.faults.locked_out
         gun.faults = GunFaults(meter_offset_wh=gun.faults.meter_offset_wh)
         if gun.car is not None:
-            gun.car.battery.spot_heat_k_per_s = 0.0
+            gun.car.battery.spot_heat_k_per_s = gun.car.battery.pack_heat_k_per_s = 0.0
             gun.car.battery.cell_offset_v = 0.0
             gun.car.battery.charge_forbidden = False
         if was is not None:

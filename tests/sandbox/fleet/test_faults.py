@@ -40,13 +40,14 @@ class TestEveryFault:
 
 
 class TestBatteryOverTemperature:
+    @pytest.mark.parametrize("name", ["battery_over_temperature", "battery_hot_spot"])
     @pytest.mark.parametrize("speed", [1.0, 20.0, 60.0])
-    def test_reaches_its_goal_in_the_seconds_asked_for_at_any_speed(self, clock: FixedClock, speed: float) -> None:
+    def test_reaches_its_goal_in_the_seconds_asked_for_at_any_speed(
+        self, clock: FixedClock, speed: float, name: str
+    ) -> None:
         rig = Rig(clock, speed=speed)
         rig.charge(soc_pct=15)
-        rig.fleet.cause(
-            name="battery_over_temperature", device="S1-D1", args=FaultArgs(connector=1, within_s=40, to_c=62)
-        )
+        rig.fleet.cause(name=name, device="S1-D1", args=FaultArgs(connector=1, within_s=40, to_c=62))
         reached = None
         for second in range(1, 80):
             rig.let_pass(1)
@@ -71,7 +72,7 @@ class TestBatteryOverTemperature:
     def test_cools_down_after_the_session(self, clock: FixedClock) -> None:
         rig = Rig(clock, speed=20)
         car = rig.charge(soc_pct=15)
-        rig.fleet.cause(name="battery_over_temperature", device="S1-D1", args=FaultArgs(within_s=30))
+        rig.fleet.cause(name="battery_hot_spot", device="S1-D1", args=FaultArgs(within_s=30))
         rig.let_pass(25)
         rig.command("S1-D1", "stop", connector=1, session_id="s1", reason="over_temperature")
         hot = car.battery.temp_max_c
@@ -91,7 +92,9 @@ class TestBatteryOverTemperature:
                 watch.set_car(limits_of(body["bms"]))
             if channel == "telemetry" and body["connector"] == 1:
                 levels += [(finding.level, finding.code) for finding in watch.observe(sample_of(body))]
+        assert levels[0][1] == "battery_temp_slope"
         assert {"battery_temp_high", "battery_temp_slope"} <= {code for level, code in levels if level == "critical"}
+        assert "battery_temp_spread" not in {code for _, code in levels}
         assert rig.fleet.charger("S1-D1").connectors[1].session is not None
 
     def test_needs_a_running_dc_session(self, rig: Rig) -> None:
