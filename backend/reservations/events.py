@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from backend.core.jobs import Event
+from backend.reservations.rules.words import CheckInMeans
 
 
 class SlotReserved(Event, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class ReservationCheckedIn(Event, frozen=True, kw_only=True):
     connector_id: UUID
     bay_id: UUID | None
     plate_hash: bytes
-    means: str
+    means: CheckInMeans
     starts_at: datetime
     at: datetime
 

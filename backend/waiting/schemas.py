@@ -1,0 +1,100 @@
+"""What the queue and the wait figures read and answer over HTTP."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from backend.waiting.rules.queue import QueueStatus
+from backend.waiting.service.queue import QueueView
+from backend.waiting.store import WaitFigure
+
+PowerClass = Literal["fast", "slow"]
+POWER_OF: dict[PowerClass, Literal["ac", "dc"]] = {"fast": "dc", "slow": "ac"}
+
+
+class QueueBody(msgspec.Struct, kw_only=True):
+    """Where to wait, with which car; with the position the wait counts from now if it is on site."""
+
+    station_id: Annotated[UUID, Meta(description="The station")]
+    vehicle_id: Annotated[UUID, Meta(description="One of the caller's vehicles")]
+    power: Annotated[PowerClass | None, Meta(description="`fast` (DC) or `slow` (AC); left out: either")] = None
+    lat: Annotated[float | None, Meta(description="Latitude, degrees; compared and forgotten")] = None
+    lng: Annotated[float | None, Meta(description="Longitude, degrees")] = None
+    coord: Annotated[str | None, Meta(description="Datum of the position: `gcj02` or `wgs84`")] = None
+
+
+class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A connector that is kept for the caller."""
+
+    connector_id: Annotated[UUID, Meta(description="The connector")]
+    expires_at: Annotated[datetime, Meta(tz=True, description="Until when it is kept")]
+    accepted: Annotated[bool, Meta(description="Whether the caller has taken it")]
+
+
+class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a queue."""
+
+    id: UUID
+    station_id: UUID
+    vehicle_id: UUID
+    status: Annotated[QueueStatus, Meta(description="waiting → offered → accepted → served, or left, or expired")]
+    position: Annotated[int | None, Meta(description="1 for the next one; null unless waiting")]
+    expected_wait_s: Annotated[int | None, Meta(description="Seconds; null where it cannot be told")]
+    on_site: Annotated[bool, Meta(description="Whether the car is on site: then the wait counts")]
+    joined_at: Annotated[datetime, Meta(tz=True, description="When the caller joined")]
+    offer: Annotated[OfferAnswer | None, Meta(description="What is offered now")]
+
+    @classmethod
+    def of(cls, view: QueueView) -> "QueueAnswer":
+        """Make the answer from the view."""
+        entry = view.entry
+        offer = None
+        if entry.status in ("offered", "accepted") and entry.offer_connector_id and entry.offer_expires_at:
+            offer = OfferAnswer(
+                connector_id=entry.offer_connector_id,
+                expires_at=entry.offer_expires_at,
+                accepted=entry.status == "accepted",
+            )
+        return cls(
+            id=entry.id,
+            station_id=entry.station_id,
+            vehicle_id=entry.vehicle_id,
+            status=entry.status,
+            position=view.position,
+            expected_wait_s=view.expected_wait_s,
+            on_site=entry.on_site_since is not None,
+            joined_at=entry.joined_at,
+            offer=offer,
+        )
+
+
+class WaitFigureAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Waits that began at one station on one Beijing day."""
+
+    station_id: UUID
+    station_name: str
+    day: Annotated[str, Meta(description="Day in Beijing", examples=["2026-06-10"])]
+    arrivals: Annotated[int, Meta(description="Arrivals that got a connector")]
+    within_5_min: Annotated[int, Meta(description="Of these, waits of at most 300 s")]
+    share_within_5_min_pct: Annotated[float, Meta(description="Per cent, one decimal", examples=[98.5])]
+    p50_s: Annotated[int, Meta(description="Median wait, seconds")]
+    p95_s: Annotated[int, Meta(description="95th percentile, seconds")]
+    worst_s: Annotated[int, Meta(description="Longest wait, seconds")]
+
+    @classmethod
+    def of(cls, figure: WaitFigure, station_name: str) -> "WaitFigureAnswer":
+        """Make the answer from the figure."""
+        return cls(
+            station_id=figure.station_id,
+            station_name=station_name,
+            day=figure.day,
+            arrivals=figure.arrivals,
+            within_5_min=figure.within,
+            share_within_5_min_pct=round(100 * figure.within / figure.arrivals, 1),
+            p50_s=figure.p50_s,
+            p95_s=figure.p95_s,
+            worst_s=figure.worst_s,
+        )
