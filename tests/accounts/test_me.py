@@ -139,8 +139,8 @@ class TestConsents:
         for purpose, given in (("location", True), ("marketing", True), ("marketing", False)):
             body = {"given": given, "text_version": "2026-01"}
             assert (await api.put(f"/v1/me/consents/{purpose}", json=body, headers=alice.headers)).status_code == 200
-        consents = (await api.get("/v1/me", headers=alice.headers)).json()["consents"]
-        assert {row["purpose"]: row["given"] for row in consents} == {"location": True, "marketing": False}
+        shown = (await api.get("/v1/me", headers=alice.headers)).json()["consents"]
+        assert {row["purpose"]: row["given"] for row in shown} == {"location": True, "marketing": False}
         assert await consents.has_consent(account_id=alice.account_id, purpose="location")
         assert not await consents.has_consent(account_id=alice.account_id, purpose="service_terms")
         assert await db.fetchval("SELECT count(*) FROM consent WHERE account_id = $1", alice.account_id) == 3

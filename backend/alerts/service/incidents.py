@@ -241,6 +241,13 @@ async def list_incidents(*, staff: Staff, handled_only: bool, before: UUID | Non
     return [i for i in found if staff.may(*READERS, operator_company_id=i.operator_company_id, station_id=i.station_id)]
 
 
+async def is_handled_at(*, station_id: UUID, connector_id: UUID) -> bool:
+    """Say whether an incident that concerns this connector (a fire: the whole station) is being handled."""
+    fire = await store_incidents.find_handled(station_id=station_id, kind="fire")
+    battery = await store_incidents.find_handled(station_id=station_id, kind="battery", connector_id=connector_id)
+    return fire is not None or battery is not None
+
+
 async def list_steps(*, incident_id: UUID) -> list[StepView]:
     """Return an incident's time line, oldest first."""
     return await store_incidents.list_steps(incident_id)
