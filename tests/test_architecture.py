@@ -17,7 +17,8 @@ PRIVATE = ("tables", "store", "controllers", "schemas", "jobs", "gateways")
 """What no other feature may import: it calls the service, or reads rules and events."""
 RULES_MAY_IMPORT = ("backend.core.units", "backend.core.errors")
 """Besides the standard library and msgspec's structs: units, and the errors a rule refuses with. No I/O, no clock."""
-LONGEST_FILE = 450
+LONGEST_FILE = 480
+"""The house splits at about 400; this is where "about" ends."""
 PACKAGES = ("backend", "mqtt_bridge", "sandbox")
 
 
@@ -104,7 +105,7 @@ def public_things(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+    @pytest.mark.parametrize("path", list(source_files()), ids=lambda path: str(path.relative_to(ROOT)))
     def test_say_what_each_public_thing_does(self, path: Path) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         silent = [
