@@ -10,7 +10,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from sandbox.control.desk import Answer, Desk
 from sandbox.fleet.errors import CannotDo, NotThere, NotUnderstood
-from sandbox.fleet.faults import CATALOGUE, FaultArgs
+from sandbox.fleet.faults.catalogue import CATALOGUE, FaultArgs
 from sandbox.fleet.fleet import Fleet
 from sandbox.fleet.traffic import Car
 

@@ -21,7 +21,8 @@ from sandbox.fleet.camera import Camera
 from sandbox.fleet.charger import Charger
 from sandbox.fleet.device import Device
 from sandbox.fleet.errors import NotThere
-from sandbox.fleet.faults import FaultArgs, apply_fault
+from sandbox.fleet.faults.apply import apply_fault
+from sandbox.fleet.faults.catalogue import FaultArgs
 from sandbox.fleet.life import Life
 from sandbox.fleet.link import Broker, Link, Outgoing
 from sandbox.fleet.lock import Lock

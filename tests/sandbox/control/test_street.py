@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.control.app import create_app
 from sandbox.control.desk import Desk
-from sandbox.fleet.faults import CATALOGUE
+from sandbox.fleet.faults.catalogue import CATALOGUE
 from tests.sandbox.fleet.rig import Rig
 
 CAR = {"plate": "京a·d00001", "kind": "bev-ncm", "battery_wh": 60_000, "soc_pct": 40}

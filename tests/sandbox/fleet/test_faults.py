@@ -6,7 +6,7 @@ import pytest
 
 from backend.alerts.rules.watch import ConnectorWatch
 from sandbox.fleet.errors import CannotDo, NotThere, NotUnderstood
-from sandbox.fleet.faults import CATALOGUE, FaultArgs
+from sandbox.fleet.faults.catalogue import CATALOGUE, FaultArgs
 from tests.fakes import FixedClock
 from tests.sandbox.fleet.judge import limits_of, sample_of
 from tests.sandbox.fleet.rig import Rig, conform, events

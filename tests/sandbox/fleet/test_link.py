@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from backend.core.clock import SystemClock
 from backend.stations.rules import broker as rules
-from sandbox.fleet.faults import FaultArgs
+from sandbox.fleet.faults.catalogue import FaultArgs
 from sandbox.fleet.fleet import Fleet
 from sandbox.fleet.link import KEPT_MESSAGES, Broker, Outbox, Outgoing
 from sandbox.fleet.plan import FleetPlan, SmokePlan, StationPlan
