@@ -46,6 +46,7 @@ INDEX: Final[dict[str, tuple[Deed, ...]]] = {
         Deed("POST", "/cars/{plate}/plug", '{"connector": "CHARGER/1"}', "plug in; {} takes the first free one"),
         Deed("POST", "/cars/{plate}/unplug", "", "take the gun out"),
         Deed("POST", "/cars/{plate}/leave", "", "drive away"),
+        Deed("POST", "/cars/{plate}/tow", "", "take it away whatever it does: a clean start"),
     ),
     "Stations, devices, faults": (
         Deed("GET", "/stations", "", "simulated stations; where `life` is true cars come and go by themselves"),

@@ -251,6 +251,17 @@ class CarController(Controller):
             fleet.traffic.leave(car=car)
         return _moved(fleet, car, "The car is gone.", messages)
 
+    @post("/{plate:str}/tow", status_code=HTTP_200_OK)
+    async def tow(self, desk: Desk, plate: str) -> Answer:
+        """Take the car away whatever it does; no error when it is not here: a clean start for a test."""
+        fleet = desk.fleet
+        car = fleet.traffic.cars.get(normalise(plate))
+        if car is None:
+            return {"did": "There was no such car.", "car": None, "next": None, "published": []}
+        with fleet.recording() as messages:
+            fleet.traffic.tow(car=car)
+        return _moved(fleet, car, "The car was towed away.", messages)
+
 
 def _choose_gun(fleet: Fleet, car: Car, wanted: Plug) -> tuple[str, int]:
     """Charger and number that the tester means; raises with what would do."""

@@ -269,6 +269,12 @@ class Traffic:
             for camera in place.cameras:
                 camera.see_free(bay=place.code)
 
+    def tow(self, *, car: Car) -> None:
+        """Take the car away, whatever it does: unplug, leave."""
+        if car.gun is not None:
+            self.unplug(car=car)
+        self.leave(car=car)
+
     def forget(self, *, car: Car) -> None:
         """Drop a car that is away."""
         if car.state == "away":

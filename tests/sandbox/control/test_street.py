@@ -52,6 +52,15 @@ class TestACar:
         plugged = await post(control, "/cars/京AD00001/plug")
         assert plugged["car"]["connector"] == "S1-D1/2"
 
+    async def test_is_towed_away_whatever_it_does(self, control: httpx.AsyncClient, rig: Rig) -> None:
+        assert (await post(control, "/cars/京AD00001/tow"))["car"] is None
+        rig.charge()
+        towed = await post(control, "/cars/京AD00001/tow")
+        assert towed["car"]["state"] == "away"
+        codes = [each["payload"]["code"] for each in towed["published"] if each["topic"].endswith("/event")]
+        assert codes == ["session_ended", "unplugged", "bay_free"]
+        assert (await post(control, "/cars/京AD00001/tow"))["car"]["state"] == "away"
+
     async def test_is_listed_where_it_stands(self, control: httpx.AsyncClient) -> None:
         await post(control, "/cars", CAR, 201)
         await post(control, "/cars/京AD00001/park", {"station": "S1", "bay": "P1"})
