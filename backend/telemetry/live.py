@@ -1,6 +1,7 @@
 """Showing connector states to whoever watches, after the commit."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 import asyncpg
 
@@ -13,8 +14,14 @@ async def show(rows: Iterable[asyncpg.Record], *, live: Live) -> None:
 
     Of several rows of one connector only the last is shown.
     """
-    for row in {row["connector_id"]: row for row in rows}.values():
-        state = as_connector_state(row)
-        await live.publish(f"connector:{state.connector_id}", state)
+    newest: dict[UUID, asyncpg.Record] = {}
+    changed: set[UUID] = set()
+    for row in rows:
+        newest[row["connector_id"]] = row
         if row["status"] != row["previous"]:
+            changed.add(row["connector_id"])
+    for connector_id, row in newest.items():
+        state = as_connector_state(row)
+        await live.publish(f"connector:{connector_id}", state)
+        if connector_id in changed:
             await live.publish(f"station:{state.station_id}", state)
