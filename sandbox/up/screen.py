@@ -1,20 +1,39 @@
 """The one screen that `linli up` prints: addresses, logins, what to try next."""
 
+import csv
 from collections.abc import Mapping, Sequence
 
-from sandbox.up.state import State
+from sandbox.demo.people import COMPANIES, PEOPLE
+from sandbox.demo.stations import STATIONS, TESTER_STATIONS
+from sandbox.up.state import CHECKOUT, State
 
-CAST = (
-    ("alice", "13800000001", "resident with an agreement"),
-    ("bob", "13800000002", "resident with an agreement"),
-    ("charlie", "13800000003", "resident without one"),
-    ("wang", "13800000011", "guard"),
-    ("zhao", "13800000012", "lead (社区充电服务单元长)"),
-    ("li", "13800000013", "operator"),
-    ("qian", "13800000014", "operator, the second person"),
-    ("sun", "13800000015", "inspector, reads only"),
-    ("zhou", "13800000021", "operator of another company"),
-)
+ROLES = {
+    "guard": "guard on site",
+    "lead": "lead (社区充电服务单元长)",
+    "operator": "operator",
+    "inspector": "inspector",
+}
+COMMUNITIES = CHECKOUT / "data" / "beijing_communities.csv"
+
+
+def _logins() -> list[tuple[str, str, str]]:
+    companies = {company.code: company.name for company in COMPANIES}
+    return [
+        (
+            person.phone,
+            person.key,
+            f"{ROLES[person.role]} of {companies[person.company or '']}" if person.role else "resident",
+        )
+        for person in PEOPLE
+    ]
+
+
+def _place_to_look() -> tuple[str, str, str]:
+    """Return name, latitude and longitude of the compound beside which the tester's own stations stand."""
+    name = next(station.compound for station in STATIONS if station.code in TESTER_STATIONS)
+    with COMMUNITIES.open(encoding="utf-8-sig", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["name"] == name)
+    return name, row["lat"], row["lng"]
 
 
 def _lines(rows: Sequence[tuple[str, ...]]) -> str:
@@ -40,11 +59,12 @@ def first_screen(*, environment: Mapping[str, str], broker: str, took_s: float, 
         ("Settings", f"{state.env_file}   (set -a; . FILE gives a shell all of them)"),
         ("Logs", f"{state.logs}   (one file a process)"),
     ]
-    phone = CAST[0][1]
+    phone = PEOPLE[0].phone
+    compound, lat, lng = _place_to_look()
     tries = [
         "curl -H 'Content-Type: application/json' -d '{\"phone\": \"" + phone + f"\"}}' {api}/v1/auth/sms-codes",
         f"curl {sandbox}/sms      # the code that was sent",
-        f"curl '{api}/v1/stations?lat=39.9087&lng=116.3975&coord=gcj02&radius_m=3000'",
+        f"curl '{api}/v1/stations?lat={lat}&lng={lng}&coord=gcj02'      # beside {compound}",
         "./dev story                     # the main job, step by step, against this stack",
         "./dev linli doctor              # what runs, which version, what is wrong",
     ]
@@ -57,7 +77,7 @@ def first_screen(*, environment: Mapping[str, str], broker: str, took_s: float, 
             _lines(files),
             "",
             "Logins: phone number, then the SMS code that the outside world shows",
-            _lines([(phone, name, role) for name, phone, role in CAST]),
+            _lines(_logins()),
             "",
             "Try",
             *[f"  {line}" for line in tries],

@@ -230,8 +230,15 @@ def run_up(*, fresh: bool) -> int:
     """Run the stack until Ctrl-C (or SIGTERM, or the terminal closes); returns the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     enough = threading.Event()
+    cause = "an error"
+
+    def stop_soon(number: int, _frame: object) -> None:
+        nonlocal cause
+        cause = signal.Signals(number).name
+        enough.set()
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: enough.set())
+        signal.signal(number, stop_soon)
 
     def say(text: str) -> None:
         console.print(text, markup=False)
@@ -259,7 +266,7 @@ def run_up(*, fresh: bool) -> int:
         say(str(error))
         return 1
     finally:
-        say("Stopping ...")
+        say(f"Stopping ({cause}) ...")
         stack.stop()
         state.close()
         say("Stopped.")
