@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from backend.accounts import service as accounts
+from backend.accounts.service import consents
 from backend.core import crypto, db
 from backend.core.services import Services
 from tests.cast import ALICE, BOB, WANG
