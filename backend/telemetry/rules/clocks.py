@@ -10,6 +10,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 PLAUSIBLE_MS = 60_000
+TRUSTED_MS = 1_000
+"""A clock this near to ours is believed as it is: what differs is the message's way here, not the clock, and a bill
+interpolated at a band edge must not move with the network.
+"""
 LONGEST_BUFFERED_MS = 7 * 86_400_000
 AGREE_MS = 2_000
 AGREE_COUNT = 3
@@ -45,7 +49,8 @@ def place(*, clock: ClockState, ts: datetime | None, received_at: datetime, newe
     if ts is None:
         return Placed(received_at, True, _remember(clock, received_at, received_at) if newest else clock)
     difference_ms = _ms(ts - received_at)
-    delay_ms = (clock.offset_ms or 0) - difference_ms
+    offset_ms = clock.offset_ms or 0
+    delay_ms = (0 if abs(offset_ms) <= TRUSTED_MS else offset_ms) - difference_ms
     if abs(delay_ms) <= PLAUSIBLE_MS:
         occurred_at = received_at - timedelta(milliseconds=max(0, delay_ms))
         flagged = False
