@@ -58,6 +58,7 @@ async def note_session(event: SessionStarted, job: JobContext) -> None:
     if session is None:
         return
     await waiting.serve_session(
+        session_id=session.id,
         station_id=session.station_id,
         plate_hash=session.plate_hash,
         account_id=session.account_id,

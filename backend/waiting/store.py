@@ -22,6 +22,7 @@ class ArrivalRow(msgspec.Struct, frozen=True, kw_only=True):
     plate_hash: bytes | None
     account_id: UUID | None
     reservation_id: UUID | None
+    session_id: UUID | None
     source: str
     user_class: UserClass
     arrived_at: datetime
@@ -85,11 +86,28 @@ async def find_arrival(arrival_id: UUID) -> ArrivalRow | None:
     return None if row is None else ArrivalRow(**dict(row))
 
 
+async def has_session(session_id: UUID) -> bool:
+    """Say whether an arrival belongs to the session already."""
+    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM arrival WHERE session_id = $1)", session_id))
+
+
+async def find_served_arrival(station_id: UUID, plate_hash: bytes, since: datetime) -> ArrivalRow | None:
+    """Return the plate's last arrival that got its connector (checked in, accepted) and has no session yet."""
+    row = await db.fetchrow(
+        f"SELECT {_ARRIVAL} FROM arrival WHERE station_id = $1 AND plate_hash = $2 AND arrived_at > $3"  # noqa: S608
+        " AND outcome = 'served' AND session_id IS NULL ORDER BY arrived_at DESC LIMIT 1 FOR UPDATE",
+        station_id,
+        plate_hash,
+        since,
+    )
+    return None if row is None else ArrivalRow(**dict(row))
+
+
 async def save_arrival(row: ArrivalRow) -> None:
     """Write back what may change of an arrival; the caller holds its row's lock."""
     await db.execute(
         "UPDATE arrival SET account_id = $2, reservation_id = $3, user_class = $4, counts_from = $5, usable_at = $6,"
-        " connector_id = $7, closed_at = $8, outcome = $9 WHERE id = $1",
+        " connector_id = $7, closed_at = $8, outcome = $9, session_id = $10 WHERE id = $1",
         row.id,
         row.account_id,
         row.reservation_id,
@@ -99,6 +117,7 @@ async def save_arrival(row: ArrivalRow) -> None:
         row.connector_id,
         row.closed_at,
         row.outcome,
+        row.session_id,
     )
 
 
@@ -115,8 +134,8 @@ async def list_waiting_bookings(station_id: UUID) -> list[ArrivalRow]:
 async def add_wait(row: ArrivalRow, *, connector_id: UUID, usable_at: datetime, wait_s: int, now: datetime) -> bool:
     """Store the wait of an arrival; False when it is stored already."""
     added = await db.fetchval(
-        "INSERT INTO wait (id, arrival_id, station_id, operator_company_id, connector_id, user_class, from_at, usable_at,"
-        " wait_s, predicted_s, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+        "INSERT INTO wait (id, arrival_id, station_id, operator_company_id, connector_id, user_class, from_at,"
+        " usable_at, wait_s, predicted_s, recorded_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
         " ON CONFLICT (arrival_id) DO NOTHING RETURNING true",
         new_id(),
         row.id,

@@ -21,6 +21,7 @@ class Arrival(Table, tablename="arrival"):
     plate_hash = Bytea(null=True, default=None)
     account_id = UUID(null=True, default=None)
     reservation_id = UUID(null=True, default=None)
+    session_id = UUID(null=True, default=None)
     source = Varchar(length=10)
     user_class = Varchar(length=10)
     arrived_at = Timestamptz(default=None)

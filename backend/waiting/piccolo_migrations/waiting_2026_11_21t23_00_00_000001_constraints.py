@@ -14,6 +14,8 @@ STATEMENTS = (
     "ALTER TABLE arrival ADD CONSTRAINT arrival_closed CHECK ((closed_at IS NULL) = (outcome IS NULL))",
     "ALTER TABLE arrival ADD CONSTRAINT arrival_outcome CHECK (outcome IN ('served', 'left', 'passed'))",
     "CREATE UNIQUE INDEX arrival_one_open ON arrival (station_id, plate_hash) WHERE closed_at IS NULL",
+    "CREATE UNIQUE INDEX arrival_of_session ON arrival (session_id) WHERE session_id IS NOT NULL",
+    "CREATE INDEX arrival_by_plate ON arrival (plate_hash, arrived_at) WHERE plate_hash IS NOT NULL",
     "CREATE INDEX arrival_by_station ON arrival (station_id, arrived_at)",
     "CREATE INDEX arrival_plates ON arrival (arrived_at) WHERE plate_hash IS NOT NULL",
     "ALTER TABLE wait ADD CONSTRAINT wait_arrival FOREIGN KEY (arrival_id) REFERENCES arrival (id)",

@@ -85,6 +85,8 @@ async def record_arrival(
         account_id = vehicle.account_id
     async with db.transaction():
         known = await store.find_open_arrival(station_id, plate_hash)
+        if known is not None and known.reservation_id is None and at >= known.arrived_at + PASSED_AFTER:
+            known = await _come_again(known, now)
         if known is None:
             user_class = await user_class_of(account_id=account_id, plate_hash=plate_hash, station=station, at=at)
             predicted = await predicted_waits(station_ids=[station_id], now=now)
@@ -95,6 +97,7 @@ async def record_arrival(
                 plate_hash=plate_hash,
                 account_id=account_id,
                 reservation_id=None,
+                session_id=None,
                 source=source,
                 user_class="booking" if reservation_id else user_class,
                 arrived_at=at,
@@ -117,7 +120,7 @@ async def record_arrival(
                     slot_starts_at=slot_starts_at,
                 )
             due = ArrivalDue(arrival_id=known.id)
-            await jobs.schedule("waiting.close_arrival", due, due_at=now + PASSED_AFTER, now=now)
+            await jobs.schedule("waiting.close_arrival", due, due_at=at + PASSED_AFTER, now=now)
         if reservation_id is not None and known.reservation_id is None:
             known = msgspec.structs.replace(
                 known,
@@ -133,6 +136,15 @@ async def record_arrival(
                 known = msgspec.structs.replace(known, usable_at=at, connector_id=free[0].id)
         await store.save_arrival(known)
     return known.id
+
+
+async def _come_again(known: ArrivalRow, now: datetime) -> ArrivalRow | None:
+    """A car that is seen arriving again had left meanwhile, unless it is in the queue (then its wait goes on)."""
+    if known.plate_hash is not None and await store.find_open_entry(known.plate_hash) is not None:
+        return known
+    outcome = "passed" if known.usable_at is not None else "left"
+    await store.save_arrival(msgspec.structs.replace(known, closed_at=now, outcome=outcome))
+    return None
 
 
 async def connector_usable(*, arrival_id: UUID, connector_id: UUID, at: datetime, now: datetime) -> int | None:
@@ -185,11 +197,26 @@ async def check_booked_connector(*, arrival_id: UUID, at: datetime, now: datetim
 
 
 async def serve_session(
-    *, station_id: UUID, plate_hash: bytes, account_id: UUID, connector_id: UUID, asked_at: datetime, now: datetime
+    *,
+    session_id: UUID,
+    station_id: UUID,
+    plate_hash: bytes,
+    account_id: UUID,
+    connector_id: UUID,
+    asked_at: datetime,
+    now: datetime,
 ) -> None:
-    """A session shows at the latest that somebody is here and has a connector; without an arrival the wait was none."""
+    """A session shows at the latest that somebody is here and has a connector; without an arrival the wait was none.
+
+    Each session belongs to one arrival: the open one, or the one whose wait ended with the check-in or the accepted
+    offer. Idempotent.
+    """
     async with db.transaction():
+        if await store.has_session(session_id):
+            return
         arrival = await store.find_open_arrival(station_id, plate_hash)
+        if arrival is None:
+            arrival = await store.find_served_arrival(station_id, plate_hash, asked_at - LEFT_AFTER)
         if arrival is None:
             arrival_id = await record_arrival(
                 station_id=station_id,
@@ -199,20 +226,25 @@ async def serve_session(
                 now=now,
                 account_id=account_id,
             )
-        else:
-            arrival_id = arrival.id
-        if arrival_id is not None:
-            await connector_usable(arrival_id=arrival_id, connector_id=connector_id, at=asked_at, now=now)
+            arrival = None if arrival_id is None else await store.find_arrival(arrival_id)
+        if arrival is None:
+            return
+        await store.save_arrival(msgspec.structs.replace(arrival, session_id=session_id))
+        await connector_usable(arrival_id=arrival.id, connector_id=connector_id, at=asked_at, now=now)
 
 
 async def close_arrival(*, arrival_id: UUID, now: datetime) -> None:
-    """Close an arrival nobody was served for: it passed by, or (in the queue or with a booking) left in the end."""
+    """Close an arrival nobody was served for.
+
+    Where a connector was usable at once and was not used, the car only passed. With a booking, in the queue, or where
+    nothing was usable, it may be waiting: it is given four hours, and has left then.
+    """
     async with db.transaction():
         arrival = await store.find_arrival(arrival_id)
         if arrival is None or arrival.closed_at is not None or now < arrival.arrived_at + PASSED_AFTER:
             return
         queued = arrival.plate_hash is not None and await store.find_open_entry(arrival.plate_hash) is not None
-        wants = arrival.reservation_id is not None or queued
+        wants = arrival.reservation_id is not None or queued or arrival.usable_at is None
         if wants and now < arrival.arrived_at + LEFT_AFTER:
             due = ArrivalDue(arrival_id=arrival.id)
             await jobs.schedule("waiting.close_arrival", due, due_at=arrival.arrived_at + LEFT_AFTER, now=now)
