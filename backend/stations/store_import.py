@@ -36,9 +36,11 @@ async def put_communities(rows: Sequence[CommunityRow], source: str, now: dateti
 
 
 async def list_foreign_codes(codes: Sequence[str], operator_company_id: UUID) -> set[str]:
-    """Return those of `codes` that name another company's station."""
+    """Return those of `codes` that name another company's station, or one whose chargers are registered one by one."""
     rows = await db.fetch(
-        "SELECT code FROM station WHERE code = ANY($1) AND operator_company_id <> $2", list(codes), operator_company_id
+        "SELECT code FROM station WHERE code = ANY($1) AND (operator_company_id <> $2 OR has_devices)",
+        list(codes),
+        operator_company_id,
     )
     return {row["code"] for row in rows}
 

@@ -176,7 +176,7 @@ async def import_stations(
                 line=row.row,
                 field="station_id",
                 value=row.station_id,
-                right="a station of your own company or a new one",
+                right="a new station, or one of your own company without devices",
             )
         )
     rows = list(taken.values())
