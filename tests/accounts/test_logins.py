@@ -317,3 +317,25 @@ class TestBind:
         code = await get_code(api, sms, services, clock, BOB.phone)
         answer = await api.put("/v1/me/phone", json={"phone": BOB.phone, "code": code}, headers=alice.headers)
         assert answer.json()["code"] == "sms_code_wrong"
+
+
+class TestLogs:
+    async def test_never_hold_a_phone_or_a_code(
+        self,
+        api: httpx.AsyncClient,
+        sms: SentSms,
+        services: Services,
+        clock: FixedClock,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        code = await get_code(api, sms, services, clock, ALICE.phone)
+        await api.post("/v1/auth/sms", json={"phone": ALICE.phone, "code": "999999" if code != "999999" else "0" * 6})
+        answer = await api.post("/v1/auth/sms", json={"phone": ALICE.phone, "code": code})
+        assert answer.status_code == 200
+        body = {"plate": "京AD12345", "battery_wh": "wrong"}
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        assert (await api.post("/v1/me/vehicles", json=body, headers=headers)).status_code == 422
+        written = "".join(capfd.readouterr())
+        assert "/v1/auth/sms" in written, "the calls are logged"
+        for secret in (ALICE.phone, code, "AD12345", answer.json()["access_token"], answer.json()["refresh_token"]):
+            assert secret not in written
