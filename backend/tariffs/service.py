@@ -13,6 +13,7 @@ from backend.stations import service as stations
 from backend.tariffs import store
 from backend.tariffs.rules.bands import ParkingTerms, PriceSnapshot, UserClass
 from backend.tariffs.rules.versions import (
+    Fault,
     Price,
     Refusal,
     Span,
@@ -130,6 +131,8 @@ async def list_versions(*, company_ids: frozenset[UUID], status: str | None = No
 async def _check(
     operator_company_id: UUID,
     station_id: UUID | None,
+    effective_from: datetime,
+    effective_to: datetime | None,
     spans: Sequence[Span],
     prices: Sequence[Price],
     parking: ParkingTerms,
@@ -139,6 +142,8 @@ async def _check(
         if place.operator_company_id != operator_company_id:
             raise NotFound(kind="station")
     faults = find_faults(spans, prices, parking)
+    if effective_to is not None and effective_to <= effective_from:
+        faults.append(Fault(field="effective_to", problem="must be later than effective_from"))
     if faults:
         raise TariffInvalid(faults=[{"field": f.field, "problem": f.problem} for f in faults])
 
@@ -162,7 +167,7 @@ async def draft_version(
 
     Rewriting a draft makes the actor its author, so that approval still needs a second person.
     """
-    await _check(operator_company_id, station_id, spans, prices, parking)
+    await _check(operator_company_id, station_id, effective_from, effective_to, spans, prices, parking)
     version_id = replaces or new_id()
     fields = {
         "id": version_id,
