@@ -36,9 +36,9 @@ async def export_me(principal: Principal, now: datetime) -> Response[ExportAnswe
     operation_id="eraseMe",
     summary="Erase the own account",
     description=(
-        "Everything that names the person goes at once, and every login ends. Transactions and signed contracts are kept"
-        " three years by law, apart from the identity. Refused while a session is open, an order unpaid, or an incident"
-        " around the own car is being handled; `matters` names which (PIPL art. 47)."
+        "Everything that names the person goes at once, and every login ends. Transactions and signed contracts are"
+        " kept three years by law, apart from the identity. Refused while a session is open, an order unpaid, or an"
+        " incident around the own car is being handled; `matters` names which (PIPL art. 47)."
     ),
     responses=answers(Unauthenticated, MattersOpen),
 )

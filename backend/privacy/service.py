@@ -1,7 +1,7 @@
 """Export and erasure of everything the service knows of a person (PIPL art. 45 and 47).
 
-Each feature that holds personal data offers `export_personal_data` and `erase_personal_data` in its service; a test finds
-features that store account ids and do not.
+Each feature that holds personal data offers `export_personal_data` and `erase_personal_data` in its service; a test
+finds features that store account ids and do not.
 """
 
 from collections.abc import Awaitable, Callable
@@ -55,7 +55,7 @@ def exporters() -> list[tuple[str, Export]]:
 
 
 def erasers() -> list[tuple[str, Erase]]:
-    """Return the features that erase, highest first: a booking is cancelled while its person can still be told apart."""
+    """Return the features that erase, highest first: a booking is cancelled while its person is known."""
     return _offered("erase_personal_data")[::-1]
 
 
@@ -73,7 +73,7 @@ async def open_matters(*, account_id: UUID, now: datetime) -> list[Matter]:
     recent = [
         session
         for session in await sessions.list_sessions(account_id=account_id, before=None, limit=_PAGE)
-        if session.status in OPEN or session.ended_at is None or now - session.ended_at < RECENT
+        if session.status in OPEN or (session.ended_at is not None and now - session.ended_at < RECENT)
     ]
     if any(session.status in OPEN for session in recent):
         matters.append("open_session")
@@ -91,8 +91,8 @@ async def open_matters(*, account_id: UUID, now: datetime) -> list[Matter]:
 async def erase(*, account_id: UUID, now: datetime) -> None:
     """Forget a person in one transaction; every login ends at once. Raises MattersOpen.
 
-    Kept, under an id that no longer leads to anybody: transactions and signed contracts, three years (domain.md, Personal
-    data). What is open is looked at again at the end, because a session may have begun meanwhile.
+    Kept, under an id that no longer leads to anybody: transactions and signed contracts, three years (domain.md,
+    Personal data). What is open is looked at again at the end, because a session may have begun meanwhile.
     """
     async with db.transaction():
         await _refuse_open(account_id, now)
