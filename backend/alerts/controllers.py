@@ -23,15 +23,15 @@ from backend.alerts.schemas import (
     IncidentOut,
     NoteBody,
     TaskOut,
-    alert_out,
+    incident_detail,
     incident_out,
-    step_out,
     task_out,
 )
 from backend.alerts.service import commands, incidents, tasks
 from backend.alerts.service.commands import CommandUnknown, NothingRunning
 from backend.alerts.service.incidents import READERS, IncidentState
 from backend.alerts.service.tasks import TaskState, TaskTaken
+from backend.alerts.store_incidents import IncidentView
 from backend.core.auth import Principal, Staff, StaffOnly, provide_staff
 from backend.core.errors import NotFound
 from backend.core.http import etag_response
@@ -84,7 +84,9 @@ class TaskController(Controller):
         description="`step` is accept, arrive or resolve. Arriving at an incident's task puts the incident on site.",
         responses=answers(StaffOnly, NotFound, TaskState, TaskTaken),
     )
-    async def move(self, task_id: UUID, step: str, data: NoteBody | None, staff: Staff, now: datetime) -> TaskOut:
+    async def move(
+        self, task_id: UUID, step: str, staff: Staff, now: datetime, data: NoteBody | None = None
+    ) -> TaskOut:
         """Move a task on."""
         moves: dict[str, TaskMove] = {"accept": "accept", "arrive": "arrive", "resolve": "resolve"}
         if step not in moves:
@@ -130,13 +132,7 @@ class IncidentController(Controller):
     )
     async def get_incident(self, incident_id: UUID, staff: Staff) -> IncidentDetail:
         """Return the incident."""
-        incident = await incidents.get_incident(incident_id=incident_id, staff=staff)
-        return IncidentDetail(
-            incident=incident_out(incident),
-            steps=[step_out(step) for step in await incidents.list_steps(incident_id=incident_id)],
-            open_alerts=[alert_out(alert) for alert in await incidents.list_open_alerts(incident_id=incident_id)],
-            safety_hold=await stations.has_safety_hold(station_id=incident.station_id),
-        )
+        return await _whole(await incidents.get_incident(incident_id=incident_id, staff=staff))
 
     @post(
         "/{incident_id:uuid}/{step:str}",
@@ -150,8 +146,8 @@ class IncidentController(Controller):
         responses=answers(StaffOnly, NotFound, IncidentState),
     )
     async def move(
-        self, incident_id: UUID, step: str, data: NoteBody | None, staff: Staff, now: datetime
-    ) -> IncidentOut:
+        self, incident_id: UUID, step: str, staff: Staff, now: datetime, data: NoteBody | None = None
+    ) -> IncidentDetail:
         """Move an incident on."""
         moves: dict[str, IncidentMove] = {
             "acknowledge": "acknowledge",
@@ -163,7 +159,16 @@ class IncidentController(Controller):
             raise NotFound(kind="path")
         note = data.note if data is not None else ""
         moved = await incidents.move(incident_id=incident_id, step=moves[step], note=note, staff=staff, now=now)
-        return incident_out(moved)
+        return await _whole(moved)
+
+
+async def _whole(incident: IncidentView) -> IncidentDetail:
+    return incident_detail(
+        incident,
+        steps=await incidents.list_steps(incident_id=incident.id),
+        open_alerts=await incidents.list_open_alerts(incident_id=incident.id),
+        safety_hold=await stations.has_safety_hold(station_id=incident.station_id),
+    )
 
 
 class BoardController(Controller):

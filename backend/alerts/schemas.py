@@ -107,12 +107,11 @@ class IncidentOut(msgspec.Struct, frozen=True, kw_only=True):
     reported_at: datetime | None
 
 
-class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentDetail(IncidentOut, frozen=True, kw_only=True):
     """An incident with its time line and the alarms that have not cleared."""
 
-    incident: IncidentOut
-    steps: list[StepOut]
-    open_alerts: list[AlertOut]
+    steps: Annotated[list[StepOut], Meta(description="Every alarm, action, message and person, oldest first")]
+    open_alerts: Annotated[list[AlertOut], Meta(description="Alarms that have not cleared")]
     safety_hold: Annotated[bool, Meta(description="Whether the station is held now, by this or another incident")]
 
 
@@ -192,4 +191,16 @@ def incident_out(incident: IncidentView) -> IncidentOut:
         on_site_at=incident.on_site_at,
         resolved_at=incident.resolved_at,
         reported_at=incident.reported_at,
+    )
+
+
+def incident_detail(
+    incident: IncidentView, *, steps: list[StepView], open_alerts: list[AlertView], safety_hold: bool
+) -> IncidentDetail:
+    """Show an incident whole."""
+    return IncidentDetail(
+        **msgspec.structs.asdict(incident_out(incident)),
+        steps=[step_out(step) for step in steps],
+        open_alerts=[alert_out(alert) for alert in open_alerts],
+        safety_hold=safety_hold,
     )

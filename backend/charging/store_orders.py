@@ -204,3 +204,8 @@ async def answer_dispute(order_id: UUID, answer: str, actor_id: UUID, now: datet
 async def list_disputes(order_id: UUID) -> list[DisputeView]:
     rows = await db.fetch("SELECT * FROM order_dispute WHERE order_id = $1 ORDER BY id", order_id)
     return [_dispute(row) for row in rows]
+
+
+async def forget_words(account_id: UUID) -> None:
+    """Empty what a person wrote in disputes; that there was one stays with the bill."""
+    await db.execute("UPDATE order_dispute SET reason = '' WHERE account_id = $1", account_id)
