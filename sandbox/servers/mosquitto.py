@@ -45,13 +45,20 @@ def access_texts(users: tuple[BrokerUser, ...], *, passwords: str, acl: str) -> 
 
 
 class MosquittoServer:
-    """One broker in `folder`. Access texts are written before the start, and again later without a restart."""
+    """One broker in `folder`. Access texts are written before the start, and again later without a restart.
 
-    def __init__(self, *, folder: Path, program: MosquittoProgram | None, port: int | None = None) -> None:
+    `durable=False`, for benchmarks, keeps sessions and queues in memory only: saving them after every 100 changes
+    costs a full queue each time, and would be what is measured.
+    """
+
+    def __init__(
+        self, *, folder: Path, program: MosquittoProgram | None, port: int | None = None, durable: bool = True
+    ) -> None:
         self.folder = folder
         self.log = folder / "mosquitto.log"
         self.port = port or 0
         self.program = program
+        self.durable = durable
         self.user = processes.unprivileged_user()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -100,6 +107,8 @@ class MosquittoServer:
         self._end_leftover(pid_file)
         self.port = processes.free_port(preferred=self.port or None)
         config = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(port=self.port)
+        if not self.durable:
+            config = config.replace("persistence true", "persistence false")
         processes.write_private(self.folder / "mosquitto.conf", config, owner=self.user)
         if self.program is not None:
             # Relative names: the folder is the working directory, so that its path never reaches the configuration.
