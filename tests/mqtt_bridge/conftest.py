@@ -89,14 +89,23 @@ class Bridges:
             "LINLI_REDIS_URL": redis_url,
             "LINLI_MQTT_URL": mqtt_url,
             "LINLI_DATA_KEYS": "1:" + base64.b64encode(bytes(range(32))).decode(),
+            "LINLI_LOOKUP_KEY": base64.b64encode(bytes(range(32, 64))).decode(),
+            "LINLI_TOKEN_SECRET": "a-secret-for-tests-of-at-least-32-characters",
             "LINLI_LOG_FORMAT": "json",
         }
         self.log = log
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> "subprocess.Popen[bytes]":
+        return self._launch("mqtt_bridge")
+
+    def start_ingest(self) -> "subprocess.Popen[bytes]":
+        return self._launch("backend.cli", "ingest")
+
+    def _launch(self, *module: str) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
-            process = subprocess.Popen([sys.executable, "-m", "mqtt_bridge"], env=self._environ, cwd=ROOT, stderr=log)
+            command = [sys.executable, "-m", *module]
+            process = subprocess.Popen(command, env=self._environ, cwd=ROOT, stderr=log)
         self._processes.append(process)
         return process
 

@@ -206,3 +206,29 @@ class TestKilled:
         await until(all_there, seconds=40)
         await until(lambda: count("SELECT count(*) = 1 FROM bridge_lane"))
         assert second.poll() is None
+
+
+class TestIngestKilled:
+    async def test_stores_every_sample_once(self, demo: DemoStation, bridges: Bridges, devices: Devices) -> None:
+        """kill -9 of ingest five times while samples flow: history has each once, the state is the last one's."""
+        bridges.start()
+        process = bridges.start_ingest()
+        await until(lambda: count("SELECT count(*) = 2 FROM platform_sight"))
+        charger = topic(demo, "charger", demo.ac.charger.code, "telemetry")
+        total = 5000
+        for number in range(total):
+            devices.publish(charger, said.payload("charger", "telemetry", at=now(), seq=number, meter_wh=number))
+            if number % 1000 == 999:
+                await asyncio.sleep(0.5)
+                process.kill()
+                process.wait()
+                process = bridges.start_ingest()
+        devices.flush()
+        await until(lambda: count("SELECT count(DISTINCT seq) = $1 FROM telemetry_sample", total), seconds=60)
+        assert await count("SELECT count(*) FROM telemetry_sample") == total
+        state = await db.fetchrow("SELECT seq, meter_wh FROM connector_state")
+        assert state is not None
+        assert tuple(state) == (total - 1, total - 1)
+        assert await count("SELECT count(*) FROM domain_event WHERE name = 'ConnectorStatusChanged'") == 1
+        lost = (await telemetry.device_states(device_ids=[demo.ac.charger.id]))[demo.ac.charger.id].messages_lost
+        assert lost == 0
