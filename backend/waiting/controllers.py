@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from litestar import Controller, Request, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from backend.core.auth import Principal, Staff, StaffOnly
@@ -117,8 +117,8 @@ class Queue(Controller):
 async def list_waits(
     staff: Staff,
     now: datetime,
-    first: Annotated[date | None, Parameter(query="from", description="First day in Beijing")] = None,
-    last: Annotated[date | None, Parameter(query="to", description="Last day in Beijing")] = None,
+    first: Annotated[date | None, QueryParameter(name="from", description="First day in Beijing")] = None,
+    last: Annotated[date | None, QueryParameter(name="to", description="Last day in Beijing")] = None,
     user_class: Annotated[
         UserClass | None, Parameter(description="Only these: `booking`, `agreement` or `other`")
     ] = None,

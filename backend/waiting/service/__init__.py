@@ -281,7 +281,7 @@ async def predicted_waits(*, station_ids: Sequence[UUID], now: datetime) -> dict
     From running sessions (what the car says it still needs), claims, vacate gaps and the queue. Stations without
     devices, or whose chargers are all silent, are unknown.
     """
-    found = [await stations.get_station(station_id=station_id) for station_id in station_ids]
+    found = await stations.list_stations_of(station_ids=station_ids)
     outlook = await _outlook([station for station in found if station.has_devices], now)
     ahead: dict[UUID, int] = defaultdict(int)
     for entry in await store.list_open_entries(station_ids):
@@ -297,7 +297,9 @@ async def predicted_waits(*, station_ids: Sequence[UUID], now: datetime) -> dict
 
 async def _outlook(found: Sequence[StationView], now: datetime) -> dict[UUID, list[tuple[ConnectorView, datetime]]]:
     """Return, by station, the connectors whose state is known and when each is next usable."""
-    by_station = {station.id: await stations.list_connectors(station_id=station.id) for station in found}
+    by_station: dict[UUID, list[ConnectorView]] = {station.id: [] for station in found}
+    for connector in await stations.list_connectors_of(station_ids=list(by_station)):
+        by_station[connector.station_id].append(connector)
     ids = [connector.id for connectors in by_station.values() for connector in connectors if connector.in_service]
     states = await telemetry.connector_states(connector_ids=ids)
     held: dict[UUID, list[Holder]] = defaultdict(list)
