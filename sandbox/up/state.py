@@ -5,6 +5,7 @@ linking to it: PostgreSQL does not run as root, and its user may not reach the c
 """
 
 import base64
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -45,7 +46,8 @@ def _link_state(checkout: Path, folder: Path) -> None:
     if link.is_symlink() and link.readlink() != folder:
         link.unlink()  # a checkout that was copied or moved brings the link of the old place
     if not link.exists():
-        link.symlink_to(folder)
+        with contextlib.suppress(OSError):  # a convenience only: the checkout may be read-only
+            link.symlink_to(folder)
 
 
 @dataclass

@@ -248,6 +248,9 @@ def run_up(*, fresh: bool) -> int:
     except AlreadyRunning as error:
         say(str(error))
         return 1
+    except PermissionError as error:
+        say(f"{error.filename} belongs to another user: run as that user, or set LINLI_STATE_DIR to a folder of yours.")
+        return 1
     started = time.monotonic()
     if fresh:
         end_leftovers(state.read_pids(), mark=str(sys.executable))
