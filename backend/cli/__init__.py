@@ -126,7 +126,11 @@ def migrate(check: bool) -> None:
         for name in missing:
             click.echo(f"missing: {name}")
         raise click.exceptions.Exit(1 if missing else 0)
-    applied = asyncio.run(migrations.migrate(owner_url=url))
+    try:
+        applied = asyncio.run(migrations.migrate(owner_url=url))
+    except migrations.MigrationFailed as error:
+        click.echo(f"{error}\nNothing after that was applied.", err=True)
+        raise click.exceptions.Exit(1) from error
     click.echo(f"{len(applied)} migrations applied." if applied else "The database is up to date.")
 
 

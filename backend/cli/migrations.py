@@ -47,8 +47,11 @@ async def migrate(*, owner_url: str) -> list[str]:
         before = set(await applied(url=owner_url))
         async with _engine(owner_url):
             talk = io.StringIO()
-            with contextlib.redirect_stdout(talk), contextlib.redirect_stderr(talk):
-                result = await run_forwards("all")
+            try:
+                with contextlib.redirect_stdout(talk), contextlib.redirect_stderr(talk):
+                    result = await run_forwards("all")
+            except asyncpg.PostgresError as error:
+                raise MigrationFailed(f"{talk.getvalue()[-500:]}\n{type(error).__name__}: {error}") from error
             if not result.success:
                 raise MigrationFailed(f"{result.message}\n{talk.getvalue()[-2000:]}")
         return [name for name in await applied(url=owner_url) if name not in before]

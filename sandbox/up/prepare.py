@@ -18,7 +18,10 @@ async def prepare() -> None:
     """Bring the database and the broker's files to the state of the code and the registry; safe to repeat."""
     settings = Settings.from_environ()
     state_dir = Path(os.environ["LINLI_STATE_DIR"])
-    applied = await migrations.migrate(owner_url=settings.owner_database_url)
+    try:
+        applied = await migrations.migrate(owner_url=settings.owner_database_url)
+    except migrations.MigrationFailed as error:
+        sys.exit(f"{error}\nThe database cannot be brought to this version. If its data may go: ./dev up --fresh")
     if applied:
         print(f"Database: {len(applied)} migrations applied.", flush=True)
     await load_demo(settings, state_dir=state_dir)
