@@ -23,7 +23,7 @@ from backend.core.paging import CursorInvalid, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
 from backend.core.services import Services
 from backend.core.units import CoordMissing, Point, PositionInvalid, read_position
-from backend.discovery.rules.picture import count_guns, wait_s
+from backend.discovery.rules.picture import count_guns
 from backend.discovery.schemas import (
     ConnectorsOut,
     DayBandOut,
@@ -34,7 +34,7 @@ from backend.discovery.schemas import (
     connector_out,
 )
 from backend.discovery.service.board import Board
-from backend.discovery.service.nearby import MeasuredFrom, encode_found, find_nearby, price_now
+from backend.discovery.service.nearby import MeasuredFrom, encode_found, find_nearby, price_now, wait_of
 from backend.discovery.service.pictures import StationPicture
 from backend.discovery.service.watch import Moment, watch_station
 from backend.stations import service as stations
@@ -176,7 +176,7 @@ class Discovery(Controller):
                 safety_hold=place.safety_hold,
                 connectors=count_guns(picture.guns, held=place.safety_hold, now=now),
                 price=price_now(picture, now),
-                wait_s=wait_s(picture.guns, held=place.safety_hold, now=now),
+                wait_s=wait_of(picture, now=now),
                 user_class="agreement" if mine else "market",
             ),
         )

@@ -85,21 +85,18 @@ def next_change(guns: Sequence[GunPicture], *, now: datetime) -> datetime | None
     return min(edges, default=None)
 
 
-def wait_s(guns: Sequence[GunPicture], *, held: bool, now: datetime) -> int | None:
-    """Return the seconds until a gun can be used: 0 while one is free, else until the first claim ends that holds one.
+def wait_s(
+    guns: Sequence[GunPicture], *, usable_at: datetime | None, held: bool, now: datetime, speed: Speed | None = None
+) -> int | None:
+    """Return the predicted wait in seconds: 0 while a gun (of `speed`) is free, else until `usable_at`.
 
-    None where nothing is known: all guns unknown, the station closed, or used by cars whose end nobody knows.
+    None where nothing is known, and while the station is closed for safety: nobody knows when it opens again.
     """
-    if any(is_free(gun, held=held, now=now) for gun in guns):
-        return 0
     if held:
         return None
-    ends = [
-        max(ends for starts, ends in gun.claims if starts <= now < ends)
-        for gun in guns
-        if gun.status not in ("unknown", "faulted", "unavailable") and is_claimed(gun, now)
-    ]
-    return math.ceil((min(ends) - now).total_seconds()) if ends else None
+    if any(is_free(gun, held=held, now=now) for gun in guns if speed is None or speed_of(gun.kind) == speed):
+        return 0
+    return None if usable_at is None else max(0, math.ceil((usable_at - now).total_seconds()))
 
 
 def next_claim_at(gun: GunPicture, now: datetime) -> datetime | None:

@@ -29,7 +29,7 @@ MANY = 300
 GATHER_S = 0.03
 """Changes that come within this time are read together."""
 LOOK_EVERY_S = 30.0
-"""The connection is looked after this often when nothing is told."""
+"""Where somebody waits the prediction is made anew this often."""
 BLIND_READ_S = 1.0
 RETRY_S = 0.5
 REREAD_AFTER = HORIZON / 2
@@ -137,10 +137,9 @@ class Board:
         while not self._lost:
             try:
                 await asyncio.wait_for(self._wake.wait(), self._patience_s())
-            except TimeoutError:
-                await connection.execute("SELECT 1")
-            else:
                 await asyncio.sleep(GATHER_S)
+            except TimeoutError:
+                self._pending |= {str(station_id) for station_id, picture in self._shown().items() if picture.waiting}
             self._wake.clear()
             await self._take_changes()
 
@@ -149,6 +148,9 @@ class Board:
         if self._reread_at is None:
             return LOOK_EVERY_S
         return min(LOOK_EVERY_S, max(0.0, (self._reread_at - self._clock.now()).total_seconds()))
+
+    def _shown(self) -> dict[UUID, StationPicture]:
+        return {} if self._view is None else self._view.pictures
 
     async def _take_changes(self) -> None:
         now = self._clock.now()

@@ -8,12 +8,14 @@ from uuid import UUID
 import msgspec
 
 from backend.core.units import Point
-from backend.discovery.rules.picture import Speed, Zone, ZoneCounts, count_guns, next_change, speed_of, wait_s
+from backend.discovery.rules.picture import Speed, Zone, ZoneCounts, count_guns, next_change, wait_s
 from backend.discovery.service.board import View
 from backend.discovery.service.pictures import StationPicture
 from backend.tariffs.rules.bands import ParkingTerms, band_at, next_edge
 
 KEEP_AT_MOST = timedelta(minutes=5)
+KEEP_A_WAIT = timedelta(seconds=10)
+"""A predicted wait shrinks as time goes by."""
 
 
 class PriceNow(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,11 +87,18 @@ def price_now(picture: StationPicture, now: datetime) -> PriceNow | None:
     )
 
 
+def wait_of(picture: StationPicture, *, now: datetime, speed: Speed | None = None) -> int | None:
+    """Return the predicted wait in seconds at this instant, or None where nobody knows."""
+    held = picture.station.safety_hold
+    return wait_s(picture.guns, usable_at=picture.usable_at, held=held, now=now, speed=speed)
+
+
 def render(picture: StationPicture, *, speed: Speed | None, now: datetime) -> Rendered:
     """Return the station's search result; the counts are of guns of `speed`, where given."""
     place = picture.station
     counts = count_guns(picture.guns, held=place.safety_hold, now=now, speed=speed)
     price = price_now(picture, now)
+    wait = wait_of(picture, now=now, speed=speed)
     shown = _Shown(
         id=place.id,
         code=place.code,
@@ -102,9 +111,13 @@ def render(picture: StationPicture, *, speed: Speed | None, now: datetime) -> Re
         safety_hold=place.safety_hold,
         connectors=counts,
         price=price,
-        wait_s=wait_s([g for g in picture.guns if speed in (None, speed_of(g.kind))], held=place.safety_hold, now=now),
+        wait_s=wait,
     )
-    ends = [now + KEEP_AT_MOST, next_change(picture.guns, now=now), price.until if price else None]
+    ends = [
+        now + (KEEP_A_WAIT if wait else KEEP_AT_MOST),
+        next_change(picture.guns, now=now),
+        price.until if price else None,
+    ]
     return Rendered(
         expires_at=min(end for end in ends if end is not None),
         station_id=place.id,

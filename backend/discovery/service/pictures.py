@@ -13,6 +13,7 @@ from backend.stations.service import ConnectorView, StationView
 from backend.tariffs import service as tariffs
 from backend.tariffs.service import StationPrices
 from backend.telemetry import service as telemetry
+from backend.waiting import service as waiting
 
 HORIZON = timedelta(hours=24)
 """How far ahead claims are looked at; the board reads all of them again before that is over."""
@@ -24,6 +25,13 @@ class StationPicture(msgspec.Struct, frozen=True, kw_only=True):
     station: StationView
     guns: tuple[GunPicture, ...]
     prices: StationPrices | None
+    usable_at: datetime | None
+    read_at: datetime
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the next arrival was predicted to wait."""
+        return self.usable_at is not None and self.usable_at > self.read_at
 
 
 async def read_pictures(*, station_ids: Collection[UUID] | None, now: datetime) -> dict[UUID, StationPicture]:
@@ -37,8 +45,15 @@ async def read_pictures(*, station_ids: Collection[UUID] | None, now: datetime) 
     ids = [view.id for view in views]
     guns = await _guns(connectors, {view.id for view in views if view.has_devices}, now)
     prices = await tariffs.current_prices(station_ids=ids, at=now)
+    waits = await waiting.predicted_waits(station_ids=[view.id for view in views if view.has_devices], now=now)
     return {
-        view.id: StationPicture(station=view, guns=tuple(guns.get(view.id, ())), prices=prices.get(view.id))
+        view.id: StationPicture(
+            station=view,
+            guns=tuple(guns.get(view.id, ())),
+            prices=prices.get(view.id),
+            usable_at=now + timedelta(seconds=waits[view.id]) if view.id in waits else None,
+            read_at=now,
+        )
         for view in views
     }
 

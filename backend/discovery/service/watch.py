@@ -7,8 +7,9 @@ from typing import Literal
 from uuid import UUID
 
 from backend.core.clock import Clock
-from backend.discovery.rules.picture import GunPicture, ZoneCounts, count_guns, is_claimed, is_free, next_change, wait_s
+from backend.discovery.rules.picture import GunPicture, ZoneCounts, count_guns, is_claimed, is_free, next_change
 from backend.discovery.service.board import Board
+from backend.discovery.service.nearby import wait_of
 from backend.discovery.service.pictures import StationPicture
 
 QUIET_S = 20.0
@@ -43,7 +44,7 @@ class Moment:
     @property
     def wait_s(self) -> int | None:
         """The predicted wait."""
-        return wait_s(self.picture.guns, held=self.held, now=self.now)
+        return wait_of(self.picture, now=self.now)
 
 
 def _faces(picture: StationPicture, now: datetime) -> dict[UUID, tuple[str, bool, bool]]:
