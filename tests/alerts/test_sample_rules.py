@@ -213,17 +213,27 @@ class TestLateAndWrongMessages:
         assert run(watch, *[dc(7, temp_max_c=75, temp_min_c=73)] * 5) == []
 
     @given(st.lists(st.integers(20, 80), min_size=1, max_size=40), st.randoms())
-    def test_in_any_order_lose_no_critical_run(self, temps: list[int], random: Any) -> None:
-        """Two consecutive critical samples raise, however many late repeats are mixed in between."""
+    def test_repeated_in_any_order_change_nothing(self, temps: list[int], random: Any) -> None:
         samples = [dc(n, every_s=120, temp_max_c=t, temp_min_c=t - 1) for n, t in enumerate(temps)]
-        clean = run(ConnectorWatch("dc"), *samples)
         noisy = ConnectorWatch("dc")
         found: list[tuple[str, str, str]] = []
         for index, sample in enumerate(samples):
             found += run(noisy, sample)
             found += run(noisy, *random.choices(samples[: index + 1], k=random.randint(0, 3)))
-        raised = {finding for finding in clean if finding[1] == "raised"}
-        assert raised <= set(found)
+        assert found == run(ConnectorWatch("dc"), *samples)
+
+    @given(st.lists(st.integers(20, 80), min_size=2, max_size=30), st.integers(0, 20))
+    def test_sent_late_in_their_order_lose_no_alarm(self, temps: list[int], ahead: int) -> None:
+        """A charger that was offline sends its oldest samples first, after its newest ones were heard."""
+        samples = [dc(n, every_s=120, temp_max_c=t, temp_min_c=t - 1) for n, t in enumerate(temps)]
+        clean = {finding for finding in run(ConnectorWatch("dc"), *samples) if finding[1] == "raised"}
+        watch = ConnectorWatch("dc")
+        first = run(watch, *(dc(100 + n, every_s=120) for n in range(ahead + 1)))
+        late = {finding for finding in run(watch, *samples) if finding[1] == "raised"}
+        assert first == []
+        for found in (clean, late):
+            assert bool(found) == bool(clean)
+            assert ("critical" in {level for _, _, level in found}) == ("critical" in {level for _, _, level in clean})
 
 
 class TestARestart:

@@ -4,6 +4,7 @@ A sample that comes late (an older boot or seq) can raise an alert and never cle
 because order is by (boot, seq) and clearing takes newer samples only (domain.md, "Safety").
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -13,6 +14,9 @@ from backend.alerts.rules.quantities import FROM_TRAIL, QUANTITIES, Quantity, Sa
 from backend.alerts.rules.table import SAMPLE_RULES
 
 Change: TypeAlias = Literal["raised", "cleared"]
+
+REMEMBERED = 64
+"""Samples whose repeats are known as such; older ones were dropped as repeats before they came here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ class ConnectorWatch:
     counters: dict[str, Counter] = field(default_factory=dict)
     trail: Trail = field(default_factory=Trail)
     newest: tuple[int, int] = (-1, -1)
+    recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     touched: bool = False
 
     def __post_init__(self) -> None:
@@ -134,11 +139,12 @@ class ConnectorWatch:
             self.rules = compile_rules(kind=self.kind, car=car, overrides=self.overrides)
 
     def observe(self, sample: Sample) -> list[Finding]:
-        """Run one sample through the rules; a repeat of the newest one changes nothing."""
+        """Run one sample through the rules; a repeat of one of the last changes nothing."""
         order = (sample.boot, sample.seq)
-        if order == self.newest:
+        late = order <= self.newest
+        if late and (order == self.newest or order in self.recent):
             return []
-        late = order < self.newest
+        self.recent.append(order)
         if not late:
             self.newest = order
             if self.trail.take(sample):
