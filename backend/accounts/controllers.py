@@ -78,7 +78,7 @@ class Auth(Controller):
         status_code=202,
         operation_id="requestLoginCode",
         summary="Have a login code sent",
-        description="The same answer whether the number is known. One a minute, 5 an hour, 10 a day per number.",
+        description="The same answer whether the number is known. One a minute; 5 an hour and 10 a day per number.",
         responses=answers(PhoneInvalid, SmsLimitReached),
     )
     async def request_login_code(

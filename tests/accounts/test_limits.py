@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.accounts.rules.limits import SMS_PER_PHONE, Limit, next_allowed_at
+from backend.accounts.rules.limits import SMS_PER_PHONE, SMS_PER_PURPOSE, Limit, next_allowed_at
 
 NOW = datetime(2026, 6, 10, 2, 0, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ class TestNextAllowedAt:
         ],
     )
     def test_of_codes_for_one_number(self, past: list[datetime], again_at: datetime | None) -> None:
-        assert next_allowed_at(past, SMS_PER_PHONE, NOW) == again_at
+        assert next_allowed_at(past, (*SMS_PER_PURPOSE, *SMS_PER_PHONE), NOW) == again_at
 
     @given(
         st.lists(st.integers(0, 100_000), max_size=30).map(lambda ages: [ago(seconds=age) for age in ages]),

@@ -100,6 +100,18 @@ class TestLoginCode:
         assert statuses == [202, 202, 202, 202, 429]
         assert (await ask_for_code(api, BOB.phone)).status_code == 202
 
+    async def test_leaves_room_for_another_purpose_within_the_minute_but_not_within_the_hour(
+        self, api: httpx.AsyncClient, sms: SentSms, services: Services, clock: FixedClock
+    ) -> None:
+        alice = await log_in(ALICE, services=services, now=clock.now())
+        statuses = []
+        for _ in range(3):
+            statuses.append((await ask_for_code(api, ALICE.phone)).status_code)
+            bind = await api.post("/v1/me/phone-codes", json={"phone": ALICE.phone}, headers=alice.headers)
+            statuses.append(bind.status_code)
+            clock.advance(minutes=1)
+        assert statuses == [202, 202, 202, 202, 202, 429]
+
     async def test_is_limited_per_address_over_all_numbers(self, api: httpx.AsyncClient, sms: SentSms) -> None:
         statuses = [(await ask_for_code(api, f"138{i:08d}")).status_code for i in range(61)]
         assert statuses == [202] * 60 + [429]

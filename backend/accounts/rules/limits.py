@@ -13,8 +13,11 @@ class Limit:
     window: timedelta
 
 
-SMS_PER_PHONE = (Limit(1, timedelta(minutes=1)), Limit(5, timedelta(hours=1)), Limit(10, timedelta(days=1)))
-"""What one number may be sent (issue 2): an SMS costs money and annoys a stranger whose number is abused."""
+SMS_PER_PURPOSE = (Limit(1, timedelta(minutes=1)),)
+"""What one number may be sent for one purpose: who has just logged in may sign within the same minute."""
+
+SMS_PER_PHONE = (Limit(5, timedelta(hours=1)), Limit(10, timedelta(days=1)))
+"""What one number may be sent in all (issue 2): an SMS costs money and annoys a stranger whose number is abused."""
 
 SMS_PER_ADDRESS = (Limit(60, timedelta(hours=1)), Limit(300, timedelta(days=1)))
 """What one client address may ask for; wide, because mobile carriers put thousands of people behind one address."""

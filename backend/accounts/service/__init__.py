@@ -12,8 +12,8 @@ from asyncpg import Record
 
 from backend.accounts.rules import plates
 from backend.accounts.service import phones
-from backend.accounts.store import codes as codes_rows
-from backend.accounts.store import logins as logins_rows
+from backend.accounts.store import codes as code_rows
+from backend.accounts.store import logins as login_rows
 from backend.accounts.store import people as people_rows
 from backend.accounts.store import staff as staff_rows
 from backend.core import crypto, db
@@ -376,7 +376,7 @@ async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
             {key: consent[key] for key in ("purpose", "given", "text_version", "recorded_at")}
             for consent in await people_rows.list_consents(account_id=account_id)
         ],
-        "logins": [dict(login) for login in await logins_rows.list_sessions(account_id=account_id)],
+        "logins": [dict(login) for login in await login_rows.list_sessions(account_id=account_id)],
         "roles": [
             {"role": grant["role"], "operator_company_id": grant["operator_company_id"], "since": grant["granted_at"]}
             for grant in await staff_rows.list_grants(account_id=account_id)
@@ -390,7 +390,7 @@ async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
         row = await people_rows.lock_account(account_id=account_id)
         if row is None:
             raise NotFound(kind="account")
-        await logins_rows.end_sessions(account_id=account_id, reason="erased", now=now)
+        await login_rows.end_sessions(account_id=account_id, reason="erased", now=now)
         if row["phone_hash"] is not None:
-            await codes_rows.delete_codes(phone_hash=row["phone_hash"])
+            await code_rows.delete_codes(phone_hash=row["phone_hash"])
         await people_rows.erase_account(account_id=account_id, now=now)

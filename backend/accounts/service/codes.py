@@ -17,7 +17,7 @@ import msgspec
 
 from backend.accounts.rules import limits
 from backend.accounts.service import phones
-from backend.accounts.store import codes as codes_rows
+from backend.accounts.store import codes as code_rows
 from backend.core import crypto, db, jobs
 from backend.core.clock import BEIJING
 from backend.core.errors import DomainError, GatewayError, Invalid, TooMany
@@ -106,22 +106,25 @@ async def request_code(
 ) -> None:
     """Have a new code sent; the one before it is over. Raises PhoneInvalid, SmsLimitReached.
 
-    Limits count all purposes of a number together, and hold under concurrent requests (advisory locks).
+    One a minute for each purpose of a number, 5 an hour and 10 a day for all of them together, more per address. The
+    limits hold under concurrent requests (advisory locks).
     """
     plain = phones.normalise(phone)
     phone_hash, address_hash = crypto.lookup_hash(plain), _address_hash(address)
     async with db.transaction():
-        await codes_rows.lock_sms_limits(keys=[phone_hash, address_hash])
-        for column, value, rules in (
-            ("phone_hash", phone_hash, limits.SMS_PER_PHONE),
-            ("address_hash", address_hash, limits.SMS_PER_ADDRESS),
-        ):
+        await code_rows.lock_sms_limits(keys=[phone_hash, address_hash])
+        counted = (
+            ("phone_hash", phone_hash, purpose, limits.SMS_PER_PURPOSE),
+            ("phone_hash", phone_hash, None, limits.SMS_PER_PHONE),
+            ("address_hash", address_hash, None, limits.SMS_PER_ADDRESS),
+        )
+        for column, value, of_purpose, rules in counted:
             since = now - limits.longest_window(rules)
-            times = await codes_rows.list_code_times(column=column, value=value, since=since)
+            times = await code_rows.list_code_times(column=column, value=value, purpose=of_purpose, since=since)
             if (again_at := limits.next_allowed_at(times, rules, now)) is not None:
                 raise _wait(SmsLimitReached, again_at, now)
         code_id, code = new_id(), f"{secrets.randbelow(1_000_000):06d}"
-        await codes_rows.add_code(
+        await code_rows.add_code(
             values={
                 "id": code_id,
                 "purpose": purpose,
@@ -160,22 +163,22 @@ async def _try_code(
 ) -> UUID | DomainError:
     """Decide about one try and store what it changes; the caller commits before it raises."""
     rules = limits.FAILURES_PER_ADDRESS
-    await codes_rows.lock_sms_limits(keys=[address_hash])
-    failures = await codes_rows.list_failure_times(address_hash=address_hash, since=now - limits.longest_window(rules))
+    await code_rows.lock_sms_limits(keys=[address_hash])
+    failures = await code_rows.list_failure_times(address_hash=address_hash, since=now - limits.longest_window(rules))
     if (again_at := limits.next_allowed_at(failures, rules, now)) is not None:
         return _wait(TooManyWrongCodes, again_at, now)
-    row = await codes_rows.lock_latest_code(phone_hash=phone_hash, purpose=purpose, subject_id=subject_id)
+    row = await code_rows.lock_latest_code(phone_hash=phone_hash, purpose=purpose, subject_id=subject_id)
     if row is not None and row["tries"] >= TRIES and row["expires_at"] > now:
         return SmsCodeSpent(field="code")
     if row is None or row["used_at"] is not None or row["expires_at"] <= now:
-        await codes_rows.add_failure(address_hash=address_hash, now=now)
+        await code_rows.add_failure(address_hash=address_hash, now=now)
         return SmsCodeWrong(field="code")
     if hmac.compare_digest(row["code_hash"], _hash_of(row["id"], code)):
-        await codes_rows.use_code(code_id=row["id"], now=now)
+        await code_rows.use_code(code_id=row["id"], now=now)
         found: UUID = row["id"]
         return found
-    await codes_rows.add_failure(address_hash=address_hash, now=now)
-    await codes_rows.count_try(code_id=row["id"])
+    await code_rows.add_failure(address_hash=address_hash, now=now)
+    await code_rows.count_try(code_id=row["id"])
     left = TRIES - row["tries"] - 1
     return SmsCodeWrong(field="code", tries_left=left) if left else SmsCodeSpent(field="code")
 
@@ -186,7 +189,7 @@ async def send_code(*, code_id: UUID, gateway: SmsGateway, now: datetime) -> Lit
     A code that is over is not sent any more. What the provider refuses for good is dropped too: the person asks again.
     Other GatewayErrors are raised, so that the job is tried again.
     """
-    row = await codes_rows.find_code(code_id=code_id)
+    row = await code_rows.find_code(code_id=code_id)
     if row is None or row["code_cipher"] is None:
         return "dropped"
     outcome: Literal["sent", "dropped", "refused"] = "dropped"
@@ -203,5 +206,5 @@ async def send_code(*, code_id: UUID, gateway: SmsGateway, now: datetime) -> Lit
             if not error.permanent:
                 raise
             outcome = "refused"
-    await codes_rows.mark_code_sent(code_id=code_id, now=now)
+    await code_rows.mark_code_sent(code_id=code_id, now=now)
     return outcome

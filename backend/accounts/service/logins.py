@@ -15,7 +15,7 @@ from asyncpg import UniqueViolationError
 
 from backend.accounts import service as accounts
 from backend.accounts.service import codes, phones
-from backend.accounts.store import logins as logins_rows
+from backend.accounts.store import logins as login_rows
 from backend.accounts.store import people as people_rows
 from backend.core import crypto, db
 from backend.core.auth import Tokens
@@ -102,13 +102,13 @@ class WechatTaken(Conflict):
 
 async def open_login(*, account_id: UUID, method: str, tokens: Tokens, now: datetime) -> TokenPair:
     """Begin a login of somebody who has proven who they are."""
-    session_id = await logins_rows.add_session(account_id=account_id, method=method, now=now)
+    session_id = await login_rows.add_session(account_id=account_id, method=method, now=now)
     return await _issue(account_id=account_id, session_id=session_id, tokens=tokens, now=now)
 
 
 async def _issue(*, account_id: UUID, session_id: UUID, tokens: Tokens, now: datetime) -> TokenPair:
     refresh_token = secrets.token_urlsafe(32)
-    await logins_rows.add_refresh_token(
+    await login_rows.add_refresh_token(
         session_id=session_id, token_hash=_token_hash(refresh_token), expires_at=now + REFRESH_LIFETIME, now=now
     )
     access_token, expires_in = tokens.issue(account_id=account_id, session_id=session_id)
@@ -198,32 +198,32 @@ async def refresh(*, refresh_token: str, tokens: Tokens, now: datetime) -> Token
 
 async def _rotate(token_hash: bytes, tokens: Tokens, now: datetime) -> TokenPair | DomainError:
     """Decide about one refresh and store what it changes; the caller commits before it raises."""
-    known = await logins_rows.find_refresh_token(token_hash=token_hash)
-    session = None if known is None else await logins_rows.lock_session(session_id=known["session_id"])
-    token = await logins_rows.find_refresh_token(token_hash=token_hash)  # again, now that nobody else can change it
+    known = await login_rows.find_refresh_token(token_hash=token_hash)
+    session = None if known is None else await login_rows.lock_session(session_id=known["session_id"])
+    token = await login_rows.find_refresh_token(token_hash=token_hash)  # again, now that nobody else can change it
     if token is None or session is None or session["ended_at"] is not None:
         return RefreshTokenInvalid()
     if token["used_at"] is not None:
         if now - token["used_at"] < REUSE_GRACE:
             return RefreshSuperseded()
-        await logins_rows.end_session(session_id=session["id"], reason="reuse", now=now)
+        await login_rows.end_session(session_id=session["id"], reason="reuse", now=now)
         return RefreshTokenReused()
     if token["expires_at"] <= now:
         return RefreshTokenInvalid()
-    await logins_rows.use_refresh_token(token_id=token["id"], now=now)
+    await login_rows.use_refresh_token(token_id=token["id"], now=now)
     return await _issue(account_id=session["account_id"], session_id=session["id"], tokens=tokens, now=now)
 
 
 async def log_out(*, session_id: UUID, now: datetime) -> None:
     """End this login; its access token stops working at once, its refresh token too."""
-    await logins_rows.end_session(session_id=session_id, reason="logout", now=now)
+    await login_rows.end_session(session_id=session_id, reason="logout", now=now)
 
 
 async def is_open(session_id: UUID) -> bool:
     """Say whether a login has not been ended (asked at each call with an access token)."""
-    return await logins_rows.is_session_open(session_id=session_id)
+    return await login_rows.is_session_open(session_id=session_id)
 
 
 async def sweep(*, now: datetime) -> None:
     """Delete logins that ended 90 days ago, and codes and failures older than any limit looks back."""
-    await logins_rows.delete_old_logins(ended_before=now - KEEP_ENDED_LOGINS, codes_before=now - KEEP_CODES)
+    await login_rows.delete_old_logins(ended_before=now - KEEP_ENDED_LOGINS, codes_before=now - KEEP_CODES)

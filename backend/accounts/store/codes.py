@@ -16,14 +16,16 @@ async def lock_sms_limits(*, keys: list[bytes]) -> None:
         await db.execute("SELECT pg_advisory_xact_lock($1)", int.from_bytes(key[:8], "big", signed=True))
 
 
-async def list_code_times(*, column: str, value: bytes, since: datetime) -> list[datetime]:
-    """Return when codes were asked for this phone or this address, newest first."""
+async def list_code_times(*, column: str, value: bytes, purpose: str | None, since: datetime) -> list[datetime]:
+    """Return when codes were asked for this phone or address (for one purpose, when named), newest first."""
     if column not in ("phone_hash", "address_hash"):
         raise ValueError(column)
     rows = await db.fetch(
-        f"SELECT created_at FROM sms_code WHERE {column} = $1 AND created_at > $2 ORDER BY created_at DESC",  # noqa: S608
+        f"SELECT created_at FROM sms_code WHERE {column} = $1 AND created_at > $2"  # noqa: S608  one of two columns
+        " AND ($3::text IS NULL OR purpose = $3) ORDER BY created_at DESC",
         value,
         since,
+        purpose,
     )
     return [row["created_at"] for row in rows]
 
