@@ -13,6 +13,7 @@ from backend.core import crypto, db
 from backend.telemetry import service as telemetry
 from mqtt_bridge import messages, topics
 from mqtt_bridge.messages import StreamItem
+from sandbox.servers.mosquitto import MosquittoServer
 from tests.factories import stations as make
 from tests.factories import telemetry as said
 from tests.factories.stations import DemoStation
@@ -232,3 +233,40 @@ class TestIngestKilled:
         assert await count("SELECT count(*) FROM domain_event WHERE name = 'ConnectorStatusChanged'") == 1
         lost = (await telemetry.device_states(device_ids=[demo.ac.charger.id]))[demo.ac.charger.id].messages_lost
         assert lost == 0
+
+
+class TestFaults:
+    async def test_are_waited_out_and_nothing_is_lost(
+        self, demo: DemoStation, bridges: Bridges, devices: Devices, valkey: Redis, mosquitto: MosquittoServer
+    ) -> None:
+        """Connections to PostgreSQL and Valkey cut, the broker restarted, each twice, while both lanes carry."""
+        process = bridges.start()
+        await until(lambda: count("SELECT count(*) FROM platform_sight WHERE role = 'bridge'"))
+        smoke = topic(demo, "smoke", demo.smoke.code, "event")
+        charger = topic(demo, "charger", demo.ac.charger.code, "telemetry")
+        total = 3000
+        for number in range(total):
+            where, kind, channel = (smoke, "smoke", "event") if number % 3 == 0 else (charger, "charger", "telemetry")
+            devices.publish(where, said.payload(kind, channel, at=now(), seq=number))
+            if number % 500 == 250:
+                await db.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE application_name LIKE 'linli-bridge%' AND datname = current_database()"
+                )
+            if number % 500 == 400:
+                await valkey.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            if number in (1000, 2000):
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(mosquitto.stop)
+                await asyncio.to_thread(mosquitto.start)
+            await asyncio.sleep(0.001)
+        await until(lambda: stored("event")(total // 3), seconds=60)
+
+        async def all_there() -> bool:
+            parsed = [messages.parse("charger", "telemetry", i.payload) for i in await stream_items(valkey)]
+            return len({p.seq for p in parsed if isinstance(p, messages.ChargerTelemetry)}) == total - total // 3
+
+        await until(all_there, seconds=60)
+        assert await count("SELECT count(*) FROM device_message") == total // 3
+        assert await count("SELECT count(*) FROM pgqueuer") == total // 3
+        assert process.poll() is None
