@@ -75,9 +75,12 @@ async def charger_reported(event: ChargerEventReported, job: JobContext) -> None
         return
     session_id = _session_id(event.session_id)
     session = None if session_id is None else await store.find_session(session_id)
-    if session is None and event.connector_id is not None and event.session_id is None:
-        open_now = await store.list_open(connector_ids=[event.connector_id])
-        session = open_now[0] if open_now else None
+    if event.session_id is None:
+        # Started on site by card, so not ours; but an end without an id ends what we have there.
+        running = [] if event.connector_id is None else await store.list_open(connector_ids=[event.connector_id])
+        session = next((s for s in running if s.status in ("charging", "ending")), None)
+        if session is None or event.code == "session_started":
+            return
     if session is None or (event.connector_id is not None and session.connector_id != event.connector_id):
         log.warning("unknown_session_reported", device=event.device_code, code=event.code)
         return

@@ -54,11 +54,11 @@ async def measure(session: SessionView, *, until: datetime) -> Metered:
         return Metered(start=None, points=(), doubts=(), has_reading_after_end=False)
     before = await telemetry.last_reading(connector_id=session.connector_id, before=accepted)
     last = session.ended_at or until
-    found = await telemetry.readings(
+    found = await telemetry.meter_points(
         connector_id=session.connector_id, since=accepted, until=last + timedelta(minutes=2)
     )
-    in_session = [MeterPoint(r.occurred_at, r.meter_wh) for r in found if r.occurred_at <= last]
-    later = [MeterPoint(r.occurred_at, r.meter_wh) for r in found if r.occurred_at > last]
+    in_session = [MeterPoint(at, meter_wh) for at, meter_wh in found if at <= last]
+    later = [MeterPoint(at, meter_wh) for at, meter_wh in found if at > last]
     start, doubts = _start_point(session, before, accepted)
     if start is None:
         return Metered(start=None, points=(), doubts=tuple(doubts), has_reading_after_end=bool(later))
