@@ -7,7 +7,7 @@ from backend.core.jobs import Event
 
 
 class BayOccupied(Event, frozen=True, kw_only=True):
-    """A car stands in the bay; told again when a camera could read the plate, or reads another one."""
+    """A car stands in the bay; told again when a camera makes out plate or kind of car, or others."""
 
     bay_id: UUID
     station_id: UUID

@@ -218,14 +218,18 @@ def _known(row: BayRow) -> dict[str, Any]:
 
 
 async def _see(row: BayRow, *, source: str, occurred_at: datetime, now: datetime, plate: PlateSeen | None) -> BayRow:
-    """Work out the occupancy anew; keep and tell a change, and a plate that was read later or differs."""
+    """Work out the occupancy anew; keep and tell a change, and a plate or kind of car that was seen later or
+    differs.
+    """
     state = combine(lock_car=row.lock_car, camera_car=row.camera_car)
     previous = row.state
     seen = plate if plate is not None and state == "occupied" else None
     if state != previous:
         row = msgspec.structs.replace(row, state=state, since=occurred_at, **msgspec.structs.asdict(seen or NOBODY))
-    elif seen is not None and seen.plate_hash is not None and seen.plate_hash != row.plate_hash:
+    elif seen is not None and seen.plate_hash not in (None, row.plate_hash):
         row = msgspec.structs.replace(row, **msgspec.structs.asdict(seen))
+    elif seen is not None and seen.energy_type not in ("unknown", row.energy_type):
+        row = msgspec.structs.replace(row, energy_type=seen.energy_type, confidence=seen.confidence)
     else:
         return row
     await store.add_change(row, previous=previous, source=source, occurred_at=occurred_at, now=now)

@@ -157,7 +157,8 @@ class TestRaisingALock:
         assert gun.lock is not None
         await db.execute(
             "INSERT INTO device_state (device_id, station_id, kind, code, boot, seq, boot_first_seq, boot_received,"
-            " lost_before, online, last_seen_at, state) VALUES ($1, $2, 'lock', $3, 1, 1, 0, 2, 0, true, $4, $5::jsonb)",
+            " lost_before, online, last_seen_at, state)"
+            " VALUES ($1, $2, 'lock', $3, 1, 1, 0, 2, 0, true, $4, $5::jsonb)",
             gun.lock.id,
             gun.lock.station_id,
             gun.lock.code,
@@ -179,7 +180,7 @@ class TestOccupancy:
     ) -> None:
         await lock_says(gun, now=now, car=True)
         await lock_says(gun, now=now, car=True)
-        await camera_says(gun, "bay_occupied", now=now, camera=place.bay_camera)
+        await camera_says(gun, "bay_occupied", now=now, camera=place.bay_camera, energy_type="unknown")
         assert len(await events_named("BayOccupied")) == 1
         await lock_says(gun, now=now + MINUTE, car=False)
         assert await events_named("BayFreed") == []
@@ -196,6 +197,14 @@ class TestOccupancy:
         told = await events_named("BayOccupied")
         assert [event["plate_hash"] is None for event in told] == [True, False]
         assert (await bays.get_occupancy(bay_id=gun.bay.id)).plate_hash == b"p" * 32
+
+    async def test_is_told_again_when_an_unread_car_turns_out_to_burn_fuel(
+        self, place: DemoStation, gun: Gun, now: datetime
+    ) -> None:
+        await lock_says(gun, now=now, car=True)
+        for _ in range(2):
+            await camera_says(gun, "bay_occupied", now=now, camera=place.bay_camera, energy_type="fuel")
+        assert [event["energy_type"] for event in await events_named("BayOccupied")] == ["unknown", "fuel"]
 
     async def test_ignores_a_report_that_comes_after_a_newer_one(self, gun: Gun, now: datetime) -> None:
         await lock_says(gun, now=now + MINUTE, car=True)

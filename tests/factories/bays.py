@@ -52,7 +52,9 @@ async def lock_complains(gun: Gun, code: str, *, now: datetime) -> None:
     await _tell(event, now)
 
 
-async def camera_says(gun: Gun, code: str, *, now: datetime, camera: Any, plate_hash: bytes | None = None) -> None:
+async def camera_says(
+    gun: Gun, code: str, *, now: datetime, camera: Any, plate_hash: bytes | None = None, energy_type: str = "nev"
+) -> None:
     """Let the bay camera report `bay_occupied`, `bay_free` or `unreadable` for the gun's bay."""
     event = BayCameraReported(
         device_id=camera.id,
@@ -64,7 +66,7 @@ async def camera_says(gun: Gun, code: str, *, now: datetime, camera: Any, plate_
         code=code,  # type: ignore[arg-type]
         plate_hash=plate_hash,
         plate_cipher=None if plate_hash is None else b"cipher",
-        energy_type="nev",
+        energy_type=energy_type,  # type: ignore[arg-type]
         confidence=0.97,
     )
     await _tell(event, now)
