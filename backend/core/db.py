@@ -74,12 +74,27 @@ def in_transaction() -> bool:
 async def transaction() -> AsyncIterator[None]:
     """Run the block in a transaction; nested, in a savepoint that is rolled back alone when the block raises."""
     current = engine().current_transaction.get()
-    if current is None:
-        async with engine().transaction():
-            yield
-    else:
+    if current is not None:
         async with current.connection.transaction():
             yield
+        return
+    async with _pooled() as conn:
+        # Piccolo's own `async with` keeps the connection, and the task's transaction, when COMMIT or ROLLBACK fails
+        # (a deferred constraint, a database that went away): the pool would run dry. Its object only carries ours.
+        carrier = engine().transaction()
+        carrier.connection = conn
+        carrier.transaction = conn.transaction()
+        await carrier.transaction.start()
+        token = engine().current_transaction.set(carrier)
+        try:
+            yield
+        except BaseException:
+            await carrier.transaction.rollback()
+            raise
+        else:
+            await carrier.transaction.commit()
+        finally:
+            engine().current_transaction.reset(token)
 
 
 @asynccontextmanager
@@ -89,6 +104,12 @@ async def connection() -> AsyncIterator[asyncpg.Connection]:
     if current is not None:
         yield current.connection
         return
+    async with _pooled() as conn:
+        yield conn
+
+
+@asynccontextmanager
+async def _pooled() -> AsyncIterator[asyncpg.Connection]:
     pool = engine().pool
     if pool is None:
         raise RuntimeError("the database has no pool: call core.db.open_database")

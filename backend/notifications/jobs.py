@@ -3,9 +3,7 @@
 from datetime import timedelta
 
 from backend.core.jobs import JobContext, Jobs
-from backend.core.live import Live
 from backend.notifications import store
-from backend.notifications.gateways import live
 from backend.notifications.service import Announce, Deliver, MoveOn, deliveries
 
 JOBS = Jobs("notifications")
@@ -17,7 +15,7 @@ KEEP = timedelta(days=365)
 @JOBS.timer("announce", Announce)
 async def announce(payload: Announce, job: JobContext) -> None:
     """Show a new message on the person's open inboxes."""
-    await live.announce(message_id=payload.message_id, live=job.services.get(Live))
+    await deliveries.announce(message_id=payload.message_id, services=job.services)
 
 
 @JOBS.timer("deliver", Deliver)

@@ -216,7 +216,7 @@ class TestWatchInbox:
 async def announce_newest(login: Login, services: Services) -> None:
     """Announce the newest message; the listener reads it on the test's one connection, so nothing runs beside it."""
     (newest, *_) = await notifications.list_inbox(account_id=login.account_id, locale="en")
-    await live.announce(message_id=newest.id, live=services.get(Live))
+    await live.announce(recipient_id=login.account_id, message_id=newest.id, live=services.get(Live))
 
 
 async def principal_of(login: Login, services: Services) -> Principal:

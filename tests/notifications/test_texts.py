@@ -1,6 +1,7 @@
 """Every text fits a lock screen, in both languages, and carries no personal data."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,16 @@ class TestTemplates:
     def test_chinese_sms_with_its_signature_is_at_most_two_parts(self, name: str) -> None:
         text = texts.render(name, locale="zh-CN", params=LONGEST)
         assert len("【邻里充电】" + text.body) <= 134
+
+    def test_exist_for_every_name_the_service_uses(self) -> None:
+        backend = Path(__file__).parents[2] / "backend"
+        used = {
+            (found, path.name)
+            for path in backend.rglob("*.py")
+            if "piccolo_migrations" not in path.parts
+            for found in re.findall(r'\btemplate="([a-z_]+)"', path.read_text())
+        }
+        assert {(name, file) for name, file in used if name not in texts.TEMPLATES} == set()
 
     @pytest.mark.parametrize("name", ["login_code", "bind_code", "sign_code"])
     def test_of_one_time_codes_exist_for_every_purpose(self, name: str) -> None:

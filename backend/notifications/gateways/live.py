@@ -1,9 +1,8 @@
-"""The open inboxes: a message is shown on every live connection of its recipient."""
+"""The open inboxes: a new message is made known to every live connection of its recipient."""
 
 from uuid import UUID
 
 from backend.core.live import Live
-from backend.notifications import store
 
 
 def channel_of(account_id: UUID) -> str:
@@ -11,8 +10,6 @@ def channel_of(account_id: UUID) -> str:
     return f"inbox:{account_id}"
 
 
-async def announce(*, message_id: UUID, live: Live) -> None:
+async def announce(*, recipient_id: UUID, message_id: UUID, live: Live) -> None:
     """Tell the recipient's open inboxes that a message has come; each reads and renders it in its own language."""
-    row = await store.find_message(message_id=message_id)
-    if row is not None:
-        await live.publish(channel_of(row.recipient_id), {"message_id": str(message_id)})
+    await live.publish(channel_of(recipient_id), {"message_id": str(message_id)})

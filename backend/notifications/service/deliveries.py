@@ -14,9 +14,10 @@ from backend.core import db, jobs
 from backend.core.clock import Clock
 from backend.core.errors import GatewayError, NotFound
 from backend.core.gateways import SmsGateway, VoiceGateway
+from backend.core.live import Live
 from backend.core.services import Services
 from backend.notifications import store
-from backend.notifications.gateways import DEVICE_GONE, Push, PushGateways
+from backend.notifications.gateways import DEVICE_GONE, Push, PushGateways, live
 from backend.notifications.rules import channels as rules
 from backend.notifications.rules import texts
 from backend.notifications.rules.channels import Channel, State
@@ -26,6 +27,13 @@ from backend.notifications.store import DeliveryRow
 
 class _Unreachable(Exception):
     """The person has no address on this channel."""
+
+
+async def announce(*, message_id: UUID, services: Services) -> None:
+    """Show a new message on the person's open inboxes."""
+    row = await store.find_message(message_id=message_id)
+    if row is not None:
+        await live.announce(recipient_id=row.recipient_id, message_id=row.id, live=services.get(Live))
 
 
 async def deliver(*, delivery_id: UUID, services: Services) -> None:
