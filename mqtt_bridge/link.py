@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -28,6 +28,7 @@ READ_BYTES = 256 * 1024
 KEEPALIVE_S = 20
 LONGEST_BACKOFF_S = 5.0
 SESSION_TAKEN_OVER = 142
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Incoming(NamedTuple):
@@ -287,6 +288,8 @@ class Link:
 
     def _take(self, topic: str, payload: bytes, mid: int, qos: int, retain: bool) -> None:
         self._unacknowledged += qos > 0
+        # What was read together still has an order: a last will and the state of the device that is back, say.
+        self._stamp += MICROSECOND
         self._inbox.append(Incoming(topic, payload, mid, qos, retain, self._stamp, self.connection))
 
     def _on_readable(self) -> None:

@@ -71,12 +71,13 @@ class Contact:
     def hear(self, *, boot: int, seq: int, ts: object, received_at: datetime, fresh: bool) -> Placement:
         """Take in one message; `fresh` says that it is not a repeat. Only a newest message proves contact.
 
-        A repeat that the broker delivers again after a restart of ours proves nothing about the device.
+        A repeat that the broker delivers again after a restart of ours proves nothing about the device, and neither
+        does what arrived before its last will and is only handled after it: `online` then stays false.
         """
         newest = self.is_newer(boot=boot, seq=seq)
         placed = clocks.place(clock=self.clock, ts=messages.read_ts(ts), received_at=received_at, newest=newest)
         self.clock = placed.clock
-        if newest:
+        if newest and (self.offline_since is None or received_at > self.offline_since):
             if not self.online or self.silent_since is not None:
                 self.back_since = self.offline_since or self.silent_since or self.last_seen_at
             self.online, self.silent_since, self.offline_since = True, None, None

@@ -117,7 +117,12 @@ async def apply_state(contact: Contact, message: State, told: Told) -> list[asyn
     await store_states.save_state(told.info.id, message.boot, message.seq, text.decode(), firmware, battery)
     contact.state_boot, contact.state_seq, contact.state = message.boot, message.seq, text
     if not message.online:
-        return await _go_offline(contact, told.placement.occurred_at, told)
+        return await _go_offline(contact, told.received_at, told)
+    if not contact.online:
+        # It was said before the last will that is handled already: kept, but not the present any more.
+        if isinstance(message, SmokeState) and message.status == "alarm":
+            await _tell_smoke(told, message)
+        return []
     if isinstance(message, ChargerState):
         return await _apply_connectors(message, told)
     if isinstance(message, LockState):

@@ -83,7 +83,8 @@ async def store_batch(*, items: Iterable[Item], directory: Mapping[UUID, DeviceI
                 known.add(key)
                 row = store_samples.row(key[0], message, placed.occurred_at, placed.flagged, h.received_at)
                 rows.append(row)
-                newest[key[0]] = (h, row)
+                if contact.online:
+                    newest[key[0]] = (h, row)
         await contacts.save(locked.values(), now=now)
         await store_samples.add_samples(rows)
         changed = await store_samples.upsert_newest(
@@ -174,7 +175,7 @@ async def _touch(
         assert not isinstance(h.message, ChargerTelemetry)
         if contact.back_since is not None:
             outcome.changed += await apply_state(contact, h.message, Told(h.info, placed, h.received_at, now))
-        elif isinstance(h.message, ChargerState):
+        elif isinstance(h.message, ChargerState) and contact.online:
             for row in status_rows(h.info, h.message, placed.occurred_at):
                 rows[row[0]] = row
                 by_connector[row[0]] = (h.received_at, placed.flagged)

@@ -126,6 +126,27 @@ class TestLastWill:
         await handle(now, services)
         assert await telemetry.device_online(device_id=demo.ac.charger.id)
 
+    async def test_is_not_undone_by_what_was_said_before_it_and_handled_after(
+        self, demo: DemoStation, now: datetime, services: Services
+    ) -> None:
+        charger, connector_id = demo.ac.charger, demo.ac.connector.id
+        await devices.measure(charger, now=now, seq=1)
+        gone = now + timedelta(seconds=2)
+        await devices.store_message(charger, "state", b'{"online":false}', received_at=gone)
+        await handle(gone, services)
+        await devices.measure(charger, now=now + timedelta(seconds=1), seq=2, meter_wh=2000)
+        await devices.say(charger, "state", now=now + timedelta(seconds=1), seq=3)
+        await handle(gone, services)
+        state = (await telemetry.connector_states(connector_ids=[connector_id]))[connector_id]
+        assert (state.status, state.online) == ("unknown", False)
+        last = await telemetry.last_reading(connector_id=connector_id, before=gone)
+        assert last is not None
+        assert last.meter_wh == 2000
+        assert await told("DeviceCameBack") == []
+        await devices.measure(charger, now=gone + timedelta(seconds=1), seq=4)
+        state = (await telemetry.connector_states(connector_ids=[connector_id]))[connector_id]
+        assert (state.status, state.online) == ("charging", True)
+
     async def test_retained_from_long_ago_says_nothing_about_a_device_that_reports(
         self, demo: DemoStation, now: datetime, services: Services
     ) -> None:
