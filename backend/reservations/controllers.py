@@ -15,13 +15,11 @@ from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_curso
 from backend.core.problem_docs import answers
 from backend.core.units import CoordMissing, PositionInvalid, read_position
 from backend.reservations.rules.periods import BEIJING
-from backend.reservations.rules.words import ReservationView
+from backend.reservations.rules.words import POWER_OF, PowerClass, ReservationView
 from backend.reservations.schemas import (
-    POWER_OF,
     BookedConnector,
     CalendarAnswer,
     CheckInBody,
-    PowerClass,
     ReservationAnswer,
     ReservationBody,
     SlotAnswer,

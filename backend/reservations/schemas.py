@@ -1,18 +1,14 @@
 """What bookings read and answer over HTTP."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from backend.reservations.rules.words import BookingStatus, CheckInMeans, Power, ReservationView
+from backend.reservations.rules.words import CLASS_OF, BookingStatus, CheckInMeans, PowerClass, ReservationView
 from backend.reservations.service.slots import SlotView
-
-PowerClass = Literal["fast", "slow"]
-CLASS_OF: dict[Power, PowerClass] = {"dc": "fast", "ac": "slow"}
-POWER_OF: dict[PowerClass, Power] = {"fast": "dc", "slow": "ac"}
 
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset", examples=["2026-06-10T10:15:00+08:00"])]
 PowerText = Annotated[PowerClass, Meta(description="`fast` is DC, `slow` is AC")]

@@ -207,8 +207,8 @@ class TestAlternatives:
         here = [SlotOffer(beijing(t), beijing(t) + 2 * HOUR) for t in ("09:00", "09:30", "10:30", "12:00")]
         there = [SlotOffer(beijing(t), beijing(t) + 2 * HOUR) for t in ("10:00", "10:15")]
         found = nearest(
-            alternatives_at(here, station_id=self.HERE, distance_m=0, length=HOUR)
-            + alternatives_at(there, station_id=self.THERE, distance_m=450, length=HOUR),
+            alternatives_at(here, station_id=self.HERE, distance_m=0, power="ac", length=HOUR)
+            + alternatives_at(there, station_id=self.THERE, distance_m=450, power="ac", length=HOUR),
             wanted_at=beijing("10:00"),
         )
         assert [(a.station_id, a.starts_at) for a in found] == [
@@ -219,12 +219,21 @@ class TestAlternatives:
 
     def test_are_long_enough(self) -> None:
         short = [SlotOffer(beijing("10:00"), beijing("10:30"))]
-        assert alternatives_at(short, station_id=self.HERE, distance_m=0, length=HOUR) == []
+        assert alternatives_at(short, station_id=self.HERE, distance_m=0, power="ac", length=HOUR) == []
+
+    def test_name_a_time_once_though_both_power_classes_have_it(self) -> None:
+        offers = [SlotOffer(beijing("10:00"), beijing("12:00"))]
+        found = nearest(
+            alternatives_at(offers, station_id=self.HERE, distance_m=0, power="dc", length=HOUR)
+            + alternatives_at(offers, station_id=self.HERE, distance_m=0, power="ac", length=HOUR),
+            wanted_at=beijing("10:00"),
+        )
+        assert [a.power for a in found] == ["ac"]
 
     def test_keep_the_wanted_length(self) -> None:
         offer = SlotOffer(beijing("10:00"), beijing("18:00"))
-        assert alternatives_at([offer], station_id=self.HERE, distance_m=0, length=HOUR) == [
-            Alternative(self.HERE, beijing("10:00"), beijing("11:00"), 0)
+        assert alternatives_at([offer], station_id=self.HERE, distance_m=0, power="ac", length=HOUR) == [
+            Alternative(self.HERE, beijing("10:00"), beijing("11:00"), 0, "ac")
         ]
 
 

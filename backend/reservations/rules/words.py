@@ -9,7 +9,12 @@ import msgspec
 ClaimKind = Literal["booking", "walk_up", "offer", "vacate_gap", "maintenance"]
 BookingStatus = Literal["confirmed", "checked_in", "fulfilled", "cancelled", "no_show", "relocated", "failed"]
 Power = Literal["ac", "dc"]
+PowerClass = Literal["fast", "slow"]
 CheckInMeans = Literal["plate", "app", "qr", "staff"]
+
+CLASS_OF: dict[Power, PowerClass] = {"dc": "fast", "ac": "slow"}
+POWER_OF: dict[PowerClass, Power] = {"fast": "dc", "slow": "ac"}
+"""How clients name the power classes (api.md)."""
 
 OPEN: frozenset[BookingStatus] = frozenset({"confirmed", "checked_in"})
 """States in which a booking still waits for its car or its session."""

@@ -11,7 +11,7 @@ from backend.core.units import Point, distance_m
 from backend.reservations.rules.alternatives import Alternative, alternatives_at, nearest
 from backend.reservations.rules.periods import BEIJING, BookingTerms
 from backend.reservations.rules.slots import Place, SlotOffer, Span, day_slots, merge
-from backend.reservations.rules.words import Power
+from backend.reservations.rules.words import CLASS_OF, Power, PowerClass
 from backend.reservations.service.claims import terms_of
 from backend.reservations.store import claims as claims_store
 from backend.stations import service as stations
@@ -39,6 +39,7 @@ class AlternativeView(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime
     ends_at: datetime
     distance_m: int
+    power: PowerClass
 
 
 async def day(*, station_id: UUID, on: date | None, power: Power | None, now: datetime) -> list[SlotView]:
@@ -116,8 +117,10 @@ async def alternatives(
             around.setdefault(other.id, (other, distance_m(here, Point(other.lat, other.lng))))
     candidates: list[Alternative] = []
     for other, distance in around.values():
-        offers = await _offers_around(other, starts_at=starts_at, power=power, now=now)
-        candidates += alternatives_at(offers, station_id=other.id, distance_m=distance, length=ends_at - starts_at)
+        for kind, offers in (await _offers_around(other, starts_at=starts_at, power=power, now=now)).items():
+            candidates += alternatives_at(
+                offers, station_id=other.id, distance_m=distance, power=kind, length=ends_at - starts_at
+            )
     return [
         AlternativeView(
             station_id=found.station_id,
@@ -125,6 +128,7 @@ async def alternatives(
             starts_at=found.starts_at,
             ends_at=found.ends_at,
             distance_m=found.distance_m,
+            power=CLASS_OF[found.power],
         )
         for found in nearest(candidates, wanted_at=starts_at)
     ]
@@ -132,11 +136,20 @@ async def alternatives(
 
 async def _offers_around(
     station: StationView, *, starts_at: datetime, power: Power | None, now: datetime
-) -> list[SlotOffer]:
+) -> dict[Power, list[SlotOffer]]:
     terms: BookingTerms = terms_of(station.settings)
     opens_at, closes_at = starts_at - ALTERNATIVES_WITHIN, starts_at + ALTERNATIVES_WITHIN
     connectors = await bookable_connectors(station=station, power=power)
     if not connectors or closes_at <= now:
-        return []
+        return {}
     places = await places_of(connectors, since=max(opens_at, now), until=closes_at + LOOK_BEYOND)
-    return day_slots(places, opens_at=opens_at, closes_at=closes_at, now=now, terms=terms)
+    return {
+        kind: day_slots(
+            [place for place in places if place.power == kind],
+            opens_at=opens_at,
+            closes_at=closes_at,
+            now=now,
+            terms=terms,
+        )
+        for kind in sorted({place.power for place in places})
+    }
