@@ -1,5 +1,6 @@
 """Chapter three: a price with an edge ahead, a booked slot, a refusal with alternatives, the car arrives."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,12 +9,12 @@ from sandbox.story.cast import STATION, Car, Story
 from sandbox.story.client import wait_for
 from sandbox.story.telling import expect
 
-EDGE_AHEAD = timedelta(seconds=150)
+EDGE_AHEAD = timedelta(seconds=45)
 """How far ahead of now the story's price changes at least: the car has to arrive and charge before it."""
 
 
 async def publish_prices(story: Story) -> None:
-    """Publish a tariff whose band changes in two to three minutes, so that the story crosses an edge on a real clock."""
+    """Publish a tariff whose band changes in a minute or two, so the story crosses an edge on a real clock."""
     with story.teller.step("An operator drafts new prices, a second person approves, they are published ahead") as told:
         now = datetime.now(UTC)
         edge = (now + EDGE_AHEAD).replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -36,10 +37,12 @@ async def publish_prices(story: Story) -> None:
             )
             for (band, energy), service in zip((("flat", 6813), ("peak", 9268)), service_by_band.values(), strict=True)
         ]
+        effective_from = now + timedelta(seconds=3)
         body = {
             "station_id": story.station["id"],
             "supply_class": "1_10kv_two_part",
-            "effective_from": (now + timedelta(seconds=5)).isoformat(),
+            "name": "Story",
+            "effective_from": effective_from.isoformat(),
             "spans": spans,
             "prices": prices,
             "parking": {"free_min": 1440, "text_zh": "充电期间免停车费", "text_en": "No parking fee while charging"},
@@ -56,6 +59,7 @@ async def publish_prices(story: Story) -> None:
         published = await story.qian.post(f"{path}/publish")
         expect(published["status"] == "published", "the version is published", published)
         story.tariff = {"spans": spans, "prices": prices, "edge": edge}
+        await asyncio.sleep(max(0.0, (effective_from - datetime.now(UTC)).total_seconds()))
         told.say(f"flat until {local:%H:%M} Beijing time, peak from then on; drafted by Li, published by Qian")
 
 

@@ -44,7 +44,9 @@ class Person:
 
     async def send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         """Call the API as this person and return the answer as it is."""
-        headers = {"authorization": f"Bearer {self.token}", "accept-language": "en", **kwargs.pop("headers", {})}
+        headers = {"accept-language": "en", **kwargs.pop("headers", {})}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
         if method == "POST" and "idempotency-key" not in headers and "files" not in kwargs:
             headers["idempotency-key"] = str(uuid4())
         return await self.http.request(method, path, headers=headers, **kwargs)

@@ -75,8 +75,8 @@ async def battery(story: Story) -> None:
             "the stop", lambda m: (m.get("session") or {}).get("status") in ("ended", "failed"), timeout_s=60
         )
         told.say(f"session {ended['session']['status']}: {ended['session']['end_reason']}")
-        live = await story.bobs_inbox.until("the inbox message", _is_safety, timeout_s=30)
-        told.say(f"inbox over WebSocket: {_text(live)}")
+        live = await story.bobs_inbox.until("the inbox message", _safety_of, timeout_s=30)
+        told.say(f"inbox over WebSocket: {_safety_of(live)['title']}: {_safety_of(live)['body']}")
         inbox = (await bob.get("/v1/inbox"))["items"]
         expect(any(item["safety"] for item in inbox), "the message is in the inbox", inbox)
         push = await wait_for("the push at APNs", lambda: _push_since(story, since))
@@ -92,13 +92,8 @@ async def battery(story: Story) -> None:
         told.say(session["id"])
 
 
-def _is_safety(message: dict[str, Any]) -> bool:
-    return bool((message.get("message") or message).get("safety"))
-
-
-def _text(message: dict[str, Any]) -> str:
-    inner = message.get("message") or message
-    return f"{inner.get('title')}: {inner.get('body') or inner.get('text')}"
+def _safety_of(message: dict[str, Any]) -> dict[str, Any]:
+    return next((item for item in message.get("items", []) if item["safety"]), {})
 
 
 async def _push_since(story: Story, since: str) -> dict[str, Any] | None:

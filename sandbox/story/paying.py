@@ -71,7 +71,7 @@ async def _pay(story: Story, person: Person, order: dict[str, Any]) -> None:
         code = (await story.sandbox.post("/wechat/login-code", {"phone": person.phone}))["code"]
         await person.call("PUT", "/v1/me/wechat", json={"code": code})
         sheet = await person.post(f"/v1/orders/{order['id']}/pay", {"channel": "wechat_jsapi"})
-        package = sheet["package"] if "package" in sheet else sheet["params"]["package"]
+        package = sheet["parameters"]["package"]
         paid = await story.sandbox.post(f"/wechat/orders/{package.removeprefix('prepay_id=')}/pay")
         expect(paid["total_fen"] == order["total_fen"], "WeChat was asked for the bill's total", paid)
         settled = await wait_for("the order being paid", lambda: _paid(person, order["id"]))
