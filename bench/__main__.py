@@ -1,4 +1,4 @@
-"""`./dev bench [NAME ...]`: runs the named benchmarks, or all, each in a process of its own; each prints its figures."""
+"""`./dev bench [NAME ...]`: runs the named benchmarks, or all, each in a process of its own and prints its figures."""
 
 import pkgutil
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import bench
 
-TOOLS = frozenset({"__main__", "figures"})
+TOOLS = frozenset({"__main__", "figures", "ground", "load", "replay"})
 
 
 def main() -> int:

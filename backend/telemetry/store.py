@@ -92,13 +92,20 @@ async def is_device_online(device_id: UUID) -> bool:
     return online is True
 
 
-_READINGS = """
-    SELECT DISTINCT ON (boot, seq) boot, seq, occurred_at, received_at, clock_flagged, status, meter_wh, power_w,
+_READING_COLUMNS = """boot, seq, occurred_at, received_at, clock_flagged, status, meter_wh, power_w,
         voltage_v, current_a, gun_temp_c, cabinet_temp_c, insulation_ohm_per_v, soc_pct, cell_v_max, temp_max_c,
-        temp_min_c, remaining_min, flags
-    FROM telemetry_sample
-    WHERE connector_id = $1 AND received_on >= $2::date AND occurred_at >= $3 AND occurred_at < $4
-    ORDER BY boot, seq, received_at
+        temp_min_c, remaining_min, flags"""
+_READINGS_WITHIN = """FROM telemetry_sample
+    WHERE connector_id = $1 AND received_on >= $2::date AND occurred_at >= $3 AND occurred_at < $4"""
+# The texts below are put together from the constants above.
+_READINGS = f"""
+    SELECT DISTINCT ON (boot, seq) {_READING_COLUMNS} {_READINGS_WITHIN} ORDER BY boot, seq, received_at
+"""
+_METER_POINTS = f"""
+    SELECT DISTINCT ON (boot, seq) occurred_at, meter_wh {_READINGS_WITHIN} ORDER BY boot, seq, received_at
+"""
+_LAST_READING = f"""
+    SELECT {_READING_COLUMNS} {_READINGS_WITHIN} ORDER BY boot DESC, seq DESC, received_at LIMIT 1
 """
 
 
@@ -106,14 +113,12 @@ async def list_readings(connector_id: UUID, since: datetime, until: datetime) ->
     return await db.fetch(_READINGS, connector_id, _first_arrival_day(since), since, until)
 
 
+async def list_meter_points(connector_id: UUID, since: datetime, until: datetime) -> list[asyncpg.Record]:
+    return await db.fetch(_METER_POINTS, connector_id, _first_arrival_day(since), since, until)
+
+
 async def find_last_reading(connector_id: UUID, since: datetime, before: datetime) -> asyncpg.Record | None:
-    return await db.fetchrow(
-        f"SELECT * FROM ({_READINGS}) AS samples ORDER BY boot DESC, seq DESC LIMIT 1",  # noqa: S608  a constant
-        connector_id,
-        _first_arrival_day(since),
-        since,
-        before,
-    )
+    return await db.fetchrow(_LAST_READING, connector_id, _first_arrival_day(since), since, before)
 
 
 def _first_arrival_day(since: datetime) -> Any:

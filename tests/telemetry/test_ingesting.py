@@ -105,6 +105,13 @@ class TestStoreBatch:
         assert [r.meter_wh for r in found] == [1000 + n for n in range(30)]
         last = await telemetry.last_reading(connector_id=gun.connector.id, before=now + timedelta(minutes=30))
         assert last == found[-1]
+        points = await telemetry.meter_points(
+            connector_id=gun.connector.id, since=now, until=now + timedelta(minutes=30)
+        )
+        assert points == [(r.occurred_at, r.meter_wh) for r in found]
+        long_after = await telemetry.last_reading(connector_id=gun.connector.id, before=now + timedelta(days=6))
+        assert long_after is not None
+        assert long_after.meter_wh == 1059
 
     async def test_refreshes_contact_by_a_state_that_repeats_and_counts_gaps(self, gun: Gun, now: datetime) -> None:
         await devices.measure(gun.charger, now=now, seq=0, status="available")
