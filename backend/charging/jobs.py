@@ -100,8 +100,7 @@ async def connector_changed(event: ConnectorStatusChanged, job: JobContext) -> N
         connector_id=event.connector_id, status=event.status, at=event.occurred_at, now=job.now
     )
     if event.status == "available":
-        for session in await store.list_staying(connector_ids=[event.connector_id]):
-            await overstay.follow(session_id=session.id, now=job.now)
+        await overstay.check_gone(connector_ids=[event.connector_id], at=event.occurred_at, now=job.now)
 
 
 @JOBS.on(BayFreed)

@@ -40,7 +40,7 @@ from tests.factories.charging import (
     sample,
 )
 from tests.factories.reservations import book
-from tests.jobs import run_due_jobs
+from tests.jobs import queued_jobs, run_due_jobs
 
 NOON = datetime(2026, 6, 10, 4, 50, tzinfo=UTC)
 """12:50 in Beijing: ten minutes before peak becomes flat."""
@@ -389,6 +389,7 @@ class TestOverstay:
             await run_due_jobs(now=at, services=services, only="charging.")
         order = await order_of(session.id)
         assert (order.status, order.overstay_fee_fen) == ("unpaid", 5000)
+        assert await queued_jobs(name="charging.follow_car") == []
         assert order.total_fen == order.energy_fee_fen + order.service_fee_fen + 5000
         told = await db.fetch("SELECT template FROM inbox_message WHERE recipient_id = $1", scene.alice.account_id)
         names = [row["template"] for row in told]

@@ -31,14 +31,18 @@ async def follow(*, session_id: UUID, now: datetime) -> None:
     if await _is_gone(session) or now - session.ended_at >= FOLLOW_FOR:
         await orders.car_left(session_id=session_id, at=now, now=now)
         return
+    looks = await store.list_looks(session_id)
+    if looks and now - looks[-1].at < LOOK_EVERY / 2:
+        return  # a repeated job: its twin has looked and goes on
+    order = await orders.find_order_of_session(session_id=session_id)
+    if order is not None and order.closed_at is not None:
+        return
     other_free = await is_another_free(session)
     async with db.transaction():
         await store.add_look(session_id, now, other_free)
         await _warn(session, station, now)
-    closed = await orders.close_if_due(session_id=session_id, now=now)
-    if closed is None:
-        async with db.transaction():
-            await jobs.schedule("charging.follow_car", SessionTimer(session_id), due_at=now + LOOK_EVERY, now=now)
+        await jobs.schedule("charging.follow_car", SessionTimer(session_id), due_at=now + LOOK_EVERY, now=now)
+    await orders.close_if_due(session_id=session_id, now=now)
 
 
 async def _is_gone(session: SessionView) -> bool:
@@ -94,6 +98,11 @@ async def _warn(session: SessionView, station: StationView, now: datetime) -> No
 async def bay_freed(*, bay_id: UUID, at: datetime, now: datetime) -> None:
     """A bay is empty: close the bills of the cars that charged there and have ended."""
     bay = await stations.get_bay(bay_id=bay_id)
-    for session in await store.list_staying(connector_ids=bay.connector_ids):
+    await check_gone(connector_ids=list(bay.connector_ids), at=at, now=now)
+
+
+async def check_gone(*, connector_ids: list[UUID], at: datetime, now: datetime) -> None:
+    """Close the bills of cars that ended on these connectors, if they are gone by now."""
+    for session in await store.list_staying(connector_ids=connector_ids):
         if await _is_gone(session):
             await orders.car_left(session_id=session.id, at=at, now=now)
