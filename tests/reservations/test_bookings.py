@@ -281,7 +281,12 @@ class TestArriving:
 
     async def test_by_app_must_be_within_a_hundred_metres(self, scene: Scene, booked: ReservationView) -> None:
         station = scene.place.station
-        common = {"account_id": booked.account_id, "reservation_id": booked.id, "qr": None, "now": booked.starts_at}
+        common: dict[str, Any] = {
+            "account_id": booked.account_id,
+            "reservation_id": booked.id,
+            "qr": None,
+            "now": booked.starts_at,
+        }
         with pytest.raises(TooFarToCheckIn) as refused:
             await bookings.check_in_by_app(position=Point(station.lat + 0.002, station.lng), **common)
         assert 200 < refused.value.params["distance_m"] < 240
@@ -289,7 +294,7 @@ class TestArriving:
         assert (view.status, view.checked_in_by) == ("checked_in", "app")
 
     async def test_by_code_must_be_at_the_booked_connector(self, scene: Scene, booked: ReservationView) -> None:
-        common = {
+        common: dict[str, Any] = {
             "account_id": booked.account_id,
             "reservation_id": booked.id,
             "position": None,

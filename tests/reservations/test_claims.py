@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 
 from backend.core import db
+from backend.core.errors import NotFound
 from backend.core.ids import new_id
 from backend.reservations.rules.words import ClaimKind
 from backend.reservations.service import claims
 from backend.reservations.service.claims import AgreementNeeded, ConnectorTaken, TooLittleTimeLeft, VehicleElsewhere
-from backend.stations import service as stations
 from backend.stations.service import build
 from tests.factories.bays import camera_says
 from tests.factories.reservations import Scene, add_scene, book
@@ -219,5 +219,5 @@ class TestPlatesThatMayStandInABay:
         assert found == frozenset()
 
     async def test_are_nobodys_in_a_bay_that_does_not_exist(self, scene: Scene, now: datetime) -> None:
-        with pytest.raises(stations.NotFound):
+        with pytest.raises(NotFound):
             await claims.expected_plate_hashes(bay_id=new_id(), at=now)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -203,7 +203,7 @@ class TestListing:
 class TestTwoHundredRequestsForOneSlot:
     @pytest.fixture
     async def public_api(self, committing: Any, services: Services) -> AsyncIterator[httpx.AsyncClient]:
-        transport = httpx.ASGITransport(app=create_app(services), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app=cast(Any, create_app(services)), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://linli.test") as client:
             yield client
 

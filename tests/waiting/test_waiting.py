@@ -168,7 +168,7 @@ class TestTheWaitOfAWalkUp:
         await approach(scene.alice, scene.place, now=booked.starts_at)
         await let_run(booked.starts_at)
         await start(scene.alice, scene.place.ac, now=booked.starts_at + MINUTE)
-        session = await db.fetchrow("SELECT id, plate_hash FROM charging_session")
+        (session,) = await db.fetch("SELECT id, plate_hash FROM charging_session")
         for _ in range(2):
             await waiting.serve_session(
                 session_id=session["id"],
