@@ -31,7 +31,7 @@ from backend.accounts.schemas import (
     VehicleBody,
     WechatLoginBody,
 )
-from backend.accounts.service import VehicleListed, codes, consents, logins
+from backend.accounts.service import TooManyVehicles, VehicleListed, codes, consents, logins
 from backend.accounts.service import staff as staff_list
 from backend.accounts.service.codes import SmsCodeSpent, SmsCodeWrong, SmsLimitReached, TooManyWrongCodes
 from backend.accounts.service.consents import Purpose
@@ -280,7 +280,7 @@ class Me(Controller):
             "The plate may be written in any usual way. Several members of a family may list one plate; an agreement"
             " exists at most once per plate."
         ),
-        responses=answers(Unauthenticated, PlateUnreadable, VehicleListed),
+        responses=answers(Unauthenticated, PlateUnreadable, VehicleListed, TooManyVehicles),
     )
     async def add_vehicle(self, principal: Principal, data: VehicleBody, now: datetime) -> VehicleAnswer:
         """Add a vehicle."""

@@ -23,7 +23,7 @@ from backend.agreements.schemas import (
     EvidenceForm,
     PackageAnswer,
     PackageBody,
-    RejectBody,
+    ReasonBody,
     SignBody,
     VerificationAnswer,
 )
@@ -382,9 +382,22 @@ class OperatorAgreements(Controller):
         description="With a reason that the resident reads; they may apply again. For operators and leads.",
         responses=answers(Unauthenticated, StaffOnly, NotFound, AlreadyDecided),
     )
-    async def reject(self, staff: Staff, agreement_id: UUID, data: RejectBody, now: datetime) -> AgreementAnswer:
+    async def reject(self, staff: Staff, agreement_id: UUID, data: ReasonBody, now: datetime) -> AgreementAnswer:
         """Reject."""
         await review.reject(staff=staff, agreement_id=agreement_id, reason=data.reason, now=now)
+        return await self._whole(staff, agreement_id, now)
+
+    @post(
+        "/{agreement_id:uuid}/terminate",
+        status_code=200,
+        operation_id="terminateCompanyAgreement",
+        summary="End an agreement whose declaration was false or has become so",
+        description="At once, with a reason that the resident reads. For operators and leads.",
+        responses=answers(Unauthenticated, StaffOnly, NotFound, AgreementOver),
+    )
+    async def terminate(self, staff: Staff, agreement_id: UUID, data: ReasonBody, now: datetime) -> AgreementAnswer:
+        """Terminate."""
+        await review.terminate(staff=staff, agreement_id=agreement_id, reason=data.reason, now=now)
         return await self._whole(staff, agreement_id, now)
 
 

@@ -73,8 +73,8 @@ class PackageBody(msgspec.Struct, frozen=True):
     package_id: Annotated[UUID, Meta(description="An item of GET /v1/packages")]
 
 
-class RejectBody(msgspec.Struct, frozen=True):
-    """A rejection."""
+class ReasonBody(msgspec.Struct, frozen=True):
+    """Why an application is rejected or an agreement ended."""
 
     reason: Annotated[str, Meta(min_length=2, max_length=500, description="Why; the resident reads it")]
 
@@ -144,7 +144,7 @@ class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     package_id: Annotated[UUID, Meta(description="The package")]
     submitted_at: Annotated[datetime, Meta(description="When it was applied for")]
     decided_at: Annotated[datetime | None, Meta(description="When it was approved or rejected")]
-    decision_reason: Annotated[str | None, Meta(description="Why it was rejected")]
+    decision_reason: Annotated[str | None, Meta(description="Why it was rejected, or ended by the company")]
     signed_at: Annotated[datetime | None, Meta(description="When it was signed")]
     starts_at: Annotated[datetime | None, Meta(description="Begin of the term")]
     ends_at: Annotated[datetime | None, Meta(description="End of the term, exclusive")]

@@ -152,6 +152,11 @@ async def set_decision(*, agreement_id: UUID, status: str, reason: str | None, d
     )
 
 
+async def set_reason(*, agreement_id: UUID, reason: str) -> None:
+    """Keep why the company decided as it did."""
+    await db.execute("UPDATE agreement SET decision_reason = $2 WHERE id = $1", agreement_id, reason)
+
+
 async def set_signed(*, agreement_id: UUID, starts_at: datetime, ends_at: datetime) -> None:
     """Put an agreement in force; raises ExclusionViolationError when the plate has another one in that time."""
     await db.execute(

@@ -73,6 +73,14 @@ class TestVehicles:
         family = await accounts.list_vehicles_by_plate_hash(plate_hash=crypto.lookup_hash("京AD12345"))
         assert [vehicle.account_id for vehicle in family] == [alice.account_id, bob.account_id]
 
+    async def test_are_at_most_twenty(self, api: httpx.AsyncClient, services: Services, now: datetime) -> None:
+        alice = await log_in(ALICE, services=services, now=now)
+        answers = [
+            await api.post("/v1/me/vehicles", json={"plate": f"京AD{i:05d}"}, headers=alice.headers) for i in range(21)
+        ]
+        assert [answer.status_code for answer in answers] == [201] * 20 + [409]
+        assert answers[-1].json()["code"] == "too_many_vehicles"
+
     @pytest.mark.parametrize(
         ("body", "code"),
         [

@@ -10,7 +10,7 @@ from backend.core.services import Services
 from tests.agreements.conftest import Scene, apply_for
 from tests.cast import CHARLIE, LI, QIAN, SUN, WANG, ZHAO, ZHOU, Person
 from tests.factories.accounts import add_vehicle, log_in
-from tests.factories.agreements import PNG
+from tests.factories.agreements import PNG, add_signed_agreement
 from tests.fakes import FixedClock
 from tests.jobs import run_due_jobs
 
@@ -95,6 +95,23 @@ class TestDecision:
         own = (await api.get(f"/v1/agreements/{agreement_id}", headers=scene.alice.headers)).json()
         assert own["decision_reason"] == "行驶证照片不清晰"
         assert (await apply_for(api, scene.alice, scene.vehicle)).status_code == 201
+
+    async def test_ends_an_agreement_with_a_reason_the_resident_reads(
+        self, api: httpx.AsyncClient, scene: Scene, services: Services, now: datetime
+    ) -> None:
+        signed = await add_signed_agreement(
+            account_id=scene.alice.account_id, vehicle=scene.vehicle, operator_company_id=scene.company_id
+        )
+        body = {"reason": "申报不实：已有自有车位"}
+        zhou = await log_in(ZHOU, services=services, now=now)
+        foreign = await api.post(f"{PATH}/{signed.id}/terminate", json=body, headers=zhou.headers)
+        answer = await api.post(f"{PATH}/{signed.id}/terminate", json=body, headers=scene.li.headers)
+        again = await api.post(f"{PATH}/{signed.id}/terminate", json=body, headers=scene.li.headers)
+        assert (foreign.status_code, answer.status_code, again.status_code) == (404, 200, 409)
+        own = (await api.get(f"/v1/agreements/{signed.id}", headers=scene.alice.headers)).json()
+        assert (own["status"], own["in_force"], own["decision_reason"]) == ("terminated", False, body["reason"])
+        inbox = (await api.get("/v1/inbox", headers=scene.alice.headers)).json()["items"]
+        assert [item["title"] for item in inbox] == ["Agreement ended"]
 
     async def test_is_made_once(self, api: httpx.AsyncClient, scene: Scene) -> None:
         agreement_id = (await apply_for(api, scene.alice, scene.vehicle)).json()["id"]

@@ -5,6 +5,7 @@ import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -302,3 +303,9 @@ class TestText:
         text = await current_text(at=now)
         assert text.version == 1
         assert text.sha256.hex() == "e3b38a6617f058b11f7df3209048d07dc795bf122c60d85810b5459256405abf"
+
+    @pytest.mark.parametrize("change", ["UPDATE agreement_text SET body = ''", "DELETE FROM agreement_text"])
+    async def test_cannot_be_changed_by_the_service(self, scene: Scene, change: str) -> None:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with db.transaction():
+                await db.execute(change)

@@ -23,6 +23,9 @@ from backend.core.errors import Conflict, NotFound
 Chemistry = Literal["ncm", "lfp", "unknown"]
 Platform = Literal["ios", "android", "harmony"]
 
+MAX_VEHICLES = 20
+"""More than a family has; enough that a list cannot be used to fill the table."""
+
 PUSH_TOKENS_KEPT = 5
 """A person has a handful of devices; older tokens are almost always dead."""
 
@@ -97,6 +100,16 @@ class VehicleListed(Conflict):
     title_zh = "该车辆已在您的列表中"
     detail_en = "Remove it first if you want to register it anew."
     detail_zh = "如需重新登记，请先删除该车辆。"
+
+
+class TooManyVehicles(Conflict):
+    """The list is full."""
+
+    code = "too_many_vehicles"
+    title_en = "Your list of vehicles is full"
+    title_zh = "车辆数量已达上限"
+    detail_en = "A list takes {max_vehicles} vehicles; remove one you no longer use."
+    detail_zh = "最多登记 {max_vehicles} 辆车，请先删除不再使用的车辆。"
 
 
 def hidden(text: str) -> tuple[bytes, bytes]:
@@ -219,12 +232,14 @@ async def find_vehicle_by_plate_hash(*, plate_hash: bytes) -> VehicleView | None
 async def add_vehicle(
     *, account_id: UUID, plate: str, battery_wh: int | None = None, chemistry: Chemistry | None = None, now: datetime
 ) -> VehicleView:
-    """List a vehicle; raises PlateUnreadable, VehicleListed.
+    """List a vehicle; raises PlateUnreadable, VehicleListed, TooManyVehicles.
 
     Several accounts may list one plate (docs/decisions/010): a listing gives no right, only an agreement does,
     and of those there is one per plate.
     """
     plain = plates.normalise(plate)
+    if len(await people_rows.list_vehicles(account_id=account_id)) >= MAX_VEHICLES:
+        raise TooManyVehicles(max_vehicles=MAX_VEHICLES)
     row = await people_rows.add_vehicle(
         account_id=account_id,
         plate=hidden(plain),

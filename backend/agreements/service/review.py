@@ -103,6 +103,32 @@ async def _decide(row: Record, staff: Staff, status: Status, reason: str | None,
     )
 
 
+async def terminate(*, staff: Staff, agreement_id: UUID, reason: str, now: datetime) -> AgreementView:
+    """End an agreement whose declaration was or became false (text, article 2), with a reason the resident reads.
+
+    Raises StaffOnly, NotFound, AgreementOver. A session that runs keeps its price: it was decided at its start.
+    """
+    own = staff.company_ids(*DECIDERS)
+    async with db.transaction():
+        row = await store.lock_agreement(agreement_id=agreement_id)
+        if row is None or row["operator_company_id"] not in own:
+            raise NotFound(kind="agreement")
+        if row["status"] != "signed":
+            raise agreements.AgreementOver(status=row["status"])
+        role = staff.role_at(row["operator_company_id"])
+        await agreements.end(row, reason="by_company", actor_id=staff.account_id, actor_role=role, now=now)
+        await store.set_reason(agreement_id=agreement_id, reason=reason)
+        await notifications.notify(
+            recipient=row["account_id"],
+            event_key=f"agreement:{agreement_id}:terminated",
+            template="agreement_terminated",
+            params={},
+            safety=False,
+            now=now,
+        )
+    return await read(staff=staff, agreement_id=agreement_id)
+
+
 async def approve(*, staff: Staff, agreement_id: UUID, now: datetime) -> AgreementView:
     """Approve an application; the resident has 30 days to sign. Raises StaffOnly, NotFound, AlreadyDecided."""
     async with db.transaction():

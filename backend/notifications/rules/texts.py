@@ -78,6 +78,12 @@ TEMPLATES: dict[str, Template] = {
         "Agreement signed",
         "Your service fee is at most 0.5 yuan/kWh and you may book the resident zone.",
     ),
+    "agreement_terminated": Template(
+        "惠民充电协议已终止",
+        "请在应用内查看原因；此后的充电按市场价计费。",
+        "Agreement ended",
+        "Read the reason in the app; charging is at the market price from now on.",
+    ),
     "all_clear": Template(
         "险情解除：{station}",
         "现场已确认安全，可以取车。感谢配合。",
