@@ -345,6 +345,15 @@ class TestLowering:
         _, intents = locks.step(lock, Acknowledged(at=T0, command_id=UUID(int=1), ok=True), delay=DELAY)
         assert intents == (CheckRaiseAt(due_at=T0 + 15 * MINUTE),)
 
+    def test_for_a_car_that_is_here_already_expects_nobody_once_it_has_left(self) -> None:
+        here = empty(car=True, empty_since=None, raise_due_at=None)
+        lock, _ = locks.step(here, LowerWanted(at=T0, keep_down_until=T0 + 15 * MINUTE), delay=DELAY)
+        lock = replace(lock, command_id=UUID(int=1))
+        lock, _ = locks.step(lock, Acknowledged(at=T0, command_id=UUID(int=1), ok=True), delay=DELAY)
+        left = Reported(at=T0 + MINUTE, position="down", car=False, online=True)
+        _, intents = locks.step(lock, left, delay=DELAY)
+        assert intents == (CheckRaiseAt(due_at=T0 + MINUTE + DELAY),)
+
     def test_that_jams_is_tried_again(self) -> None:
         lock, _ = locks.step(empty(position="up"), LowerWanted(at=T0), delay=DELAY)
         lock = replace(lock, command_id=UUID(int=1))

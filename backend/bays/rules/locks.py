@@ -184,7 +184,7 @@ def step(lock: Lock, event: LockInput, *, delay: timedelta) -> tuple[Lock, tuple
         case Reported() | WentSilent() | CameraSaw():
             return _observe(lock, event, delay)
         case LowerWanted():
-            return _lower(lock, event.at, event.keep_down_until, delay)
+            return _lower(lock, event.keep_down_until)
         case RaiseWanted():
             return _plan_raise(replace(lock, keep_down_until=None), event.at, delay)
         case RaiseDue():
@@ -236,11 +236,12 @@ def _plan_raise(lock: Lock, at: datetime, delay: timedelta) -> tuple[Lock, tuple
     return replace(lock, raise_due_at=due_at), (CheckRaiseAt(due_at=due_at),)
 
 
-def _lower(
-    lock: Lock, at: datetime, keep_down_until: datetime | None, delay: timedelta
-) -> tuple[Lock, tuple[LockIntent, ...]]:
-    latest = max((t for t in (lock.keep_down_until, keep_down_until) if t is not None), default=None)
-    return _send_lower(replace(lock, keep_down_until=latest, raise_due_at=None), attempt=1)
+def _lower(lock: Lock, keep_down_until: datetime | None) -> tuple[Lock, tuple[LockIntent, ...]]:
+    if lock.car is True or lock.camera is True:
+        latest = None  # whoever it is opened for is here; once the bay is empty nobody is expected
+    else:
+        latest = max((t for t in (lock.keep_down_until, keep_down_until) if t is not None), default=None)
+    return _send_lower(replace(lock, keep_down_until=latest), attempt=1)
 
 
 def _send_lower(lock: Lock, *, attempt: int) -> tuple[Lock, tuple[LockIntent, ...]]:
