@@ -160,6 +160,7 @@ class Link:
         self._host = parts.hostname or "localhost"
         self._port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._filters = list(filters)
+        self._unwanted: list[str] = []
         self._qos = qos
         self._now = now
         self._session_expiry_s = session_expiry_s
@@ -252,8 +253,9 @@ class Link:
 
     def unsubscribe(self) -> None:
         """Ask for nothing new; what the session has queued still comes."""
-        self._client.unsubscribe(self._filters)
-        self._filters = []
+        self._unwanted, self._filters = self._filters, []
+        if self._unwanted and self.connected.is_set():
+            self._client.unsubscribe(self._unwanted)
 
     async def end_session(self) -> None:
         """Disconnect and have the broker forget the session."""
@@ -309,6 +311,8 @@ class Link:
         self.connected.set()
         handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if self._retained else SubscribeOptions.RETAIN_DO_NOT_SEND
         options = SubscribeOptions(qos=self._qos, retainHandling=handling)
+        if self._unwanted:
+            self._client.unsubscribe(self._unwanted)
         if self._filters:
             self._client.subscribe([(name, options) for name in self._filters])
         log.info("mqtt_connected", client=self.client_id)

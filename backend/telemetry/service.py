@@ -15,7 +15,6 @@ from backend.telemetry.events import ConnectorStatus
 from mqtt_bridge import messages
 from mqtt_bridge.messages import BmsFlag, ChargerTelemetry
 
-SILENCE_INTERVALS_DEFAULT = 3
 SENDING_S = 1
 """Seconds granted to the bridge for handing a command to the broker, on top of the device's 10 s to answer."""
 

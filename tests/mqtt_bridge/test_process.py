@@ -254,7 +254,7 @@ class TestFaults:
                     " WHERE application_name LIKE 'linli-bridge%' AND datname = current_database()"
                 )
             if number % 500 == 400:
-                await valkey.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                await valkey.client_kill_filter(_type="normal", skipme=True)
             if number in (1000, 2000):
                 await asyncio.sleep(0.2)
                 await asyncio.to_thread(mosquitto.stop)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from piccolo.engine.postgres import PostgresEngine
@@ -58,7 +59,7 @@ async def running(valkey: Redis, clock: FixedClock, rules: Rules, *, name: str =
         await live.close()
 
 
-def item(device: DeviceView, now: datetime, **fields: object) -> tuple[str, StreamItem]:
+def item(device: DeviceView, now: datetime, **fields: Any) -> tuple[str, StreamItem]:
     received_us = (now - consuming.EPOCH) // timedelta(microseconds=1)
     body = devices.payload("charger", "telemetry", at=now, **fields)
     return device.station_code, StreamItem(device.id.bytes, "telemetry", received_us, body)
