@@ -16,6 +16,7 @@ from backend.charging.rules.states import (
     StartUnanswered,
     StopUnanswered,
 )
+from backend.charging.rules.words import end_template, reason_of
 from backend.charging.service import orders, overstay, sessions
 from backend.charging.service.sessions import SAFETY_REASONS, SessionTimer
 from backend.core import db
@@ -149,12 +150,13 @@ async def follow_ended(event: SessionEnded, job: JobContext) -> None:
         return
     station = await stations.get_station(station_id=event.station_id)
     if event.reason not in SAFETY_REASONS:
-        template = "charge_interrupted" if event.reason in ("fault", "interrupted") else "session_ended"
+        template = end_template(event.reason)
         energy_wh = max(0, (session.end_meter_wh or 0) - (session.start_meter_wh or session.end_meter_wh or 0))
         params = {"station": station.name}
-        params |= (
-            {"reason": event.reason} if template == "charge_interrupted" else {"energy_kwh": orders.kwh(energy_wh)}
-        )
+        if template == "charge_interrupted":
+            params["reason"] = reason_of(event.reason)
+        else:
+            params["energy_kwh"] = orders.kwh(energy_wh)
         async with db.transaction():
             await notifications.notify(
                 recipient=event.account_id,

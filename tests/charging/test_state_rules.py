@@ -22,6 +22,8 @@ from backend.charging.rules.states import (
     StopUnanswered,
     decide,
 )
+from backend.charging.rules.words import end_template, reason_of
+from backend.notifications.rules.texts import TEMPLATES
 
 SIGNALS: list[Signal] = [
     StartAccepted(),
@@ -50,6 +52,24 @@ def run(*signals: Signal) -> tuple[SessionState, list[str], str | None]:
         state, reason = decision.state, decision.reason or reason
         intents.extend(decision.intents)
     return state, [str(intent) for intent in intents], reason
+
+
+class TestEndTemplate:
+    @pytest.mark.parametrize(
+        ("reason", "template"),
+        [
+            ("target", "charge_target_reached"),
+            ("car_full", "session_ended"),
+            ("resident", "session_ended"),
+            ("fault", "charge_interrupted"),
+            ("leakage", "charge_interrupted"),
+            ("something new", "session_ended"),
+        ],
+    )
+    def test_names_a_message_that_exists(self, reason: str, template: str) -> None:
+        assert end_template(reason) == template
+        assert template in TEMPLATES
+        assert reason_of(reason)
 
 
 class TestASession:

@@ -28,6 +28,7 @@ from backend.charging.rules.states import (
     StopAsked,
     decide,
 )
+from backend.charging.rules.words import reason_of
 from backend.charging.store import SessionView
 from backend.core import db, jobs
 from backend.core.errors import Conflict, NotFound
@@ -236,7 +237,7 @@ async def _tell_failure(session: SessionView, now: datetime) -> None:
         recipient=session.account_id,
         event_key=f"session:{session.id}:failed",
         template="charge_interrupted",
-        params={"station": station.name, "reason": session.end_reason or "no_answer"},
+        params={"station": station.name, "reason": reason_of(session.end_reason or "no_answer")},
         safety=False,
         now=now,
     )
