@@ -19,11 +19,11 @@ SMS_PER_PURPOSE = (Limit(1, timedelta(minutes=1)),)
 SMS_PER_PHONE = (Limit(5, timedelta(hours=1)), Limit(10, timedelta(days=1)))
 """What one number may be sent in all (issue 2): an SMS costs money and annoys a stranger whose number is abused."""
 
-SMS_PER_ADDRESS = (Limit(60, timedelta(hours=1)), Limit(300, timedelta(days=1)))
+SMS_PER_ADDRESS = (Limit(300, timedelta(hours=1)), Limit(1500, timedelta(days=1)))
 """What one client address may ask for; wide, because mobile carriers put thousands of people behind one address."""
 
-FAILURES_PER_ADDRESS = (Limit(30, timedelta(hours=1)), Limit(100, timedelta(days=1)))
-"""Wrong codes from one client address: 100 guesses a day against one in a million each."""
+FAILURES_PER_ADDRESS = (Limit(100, timedelta(hours=1)), Limit(500, timedelta(days=1)))
+"""Wrong codes from one client address: 500 guesses a day, each one in a million; fewer would let one lock out many."""
 
 
 def longest_window(limits: Sequence[Limit]) -> timedelta:
