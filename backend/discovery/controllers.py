@@ -15,7 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from backend.accounts import service as accounts
 from backend.agreements import service as agreements
-from backend.core.auth import Principal
+from backend.core.auth import Principal, provide_caller
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound, Unauthenticated
 from backend.core.http import etag_bytes_response, etag_response
@@ -103,9 +103,6 @@ class Discovery(Controller):
     async def search(
         self,
         request: AnyRequest,
-        services: Services,
-        caller: Principal | None,
-        now: datetime,
         lat: Annotated[float | None, Parameter(description="Latitude, degrees")] = None,
         lng: Annotated[float | None, Parameter(description="Longitude, degrees")] = None,
         coord: Annotated[str | None, Parameter(description="Datum of lat and lng: gcj02 or wgs84; required")] = None,
@@ -121,7 +118,10 @@ class Discovery(Controller):
         cursor: Annotated[str | None, Parameter(description="`next` of the page before")] = None,
         limit: Annotated[int, Parameter(ge=1, le=200, description="Stations a page")] = 50,
     ) -> Response[NearbyOut]:
-        """Search."""
+        """Search. The most asked path takes no injected dependencies: resolving them costs more than the search."""
+        services: Services = request.app.state["services"]
+        now = services.get(Clock).now()  # type: ignore[type-abstract]
+        caller = await provide_caller(request, services) if "authorization" in request.headers else None
         centre, measured_from = await _centre(near, caller, lat, lng, coord)
         view = await services.get(Board).view(now=now)
         found = find_nearby(view, centre=centre, radius_m=radius_m, zone=zone, speed=power, free=free, now=now)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from backend.core.units import EARTH_RADIUS_M, Point, distance_m
@@ -34,10 +35,12 @@ class Grid(Generic[Key]):
         for row in range(south_row, north_row + 1):
             for column in range(west_column, east_column + 1):
                 for key, point in self._cells.get((row, column), ()):
+                    if abs(point.lat - centre.lat) > north or abs(point.lng - centre.lng) > east:
+                        continue
                     away = distance_m(centre, point)
                     if away <= radius_m:
                         found.append((away, key))
-        found.sort(key=lambda pair: pair[0])
+        found.sort(key=_distance)
         return found
 
     def nearest_beyond(self, centre: Point, radius_m: int, wanted: Callable[[Key], bool]) -> tuple[int, Key] | None:
@@ -86,6 +89,9 @@ def _nearer(
             if away > radius_m and (best is None or away < best[0]) and wanted(key):
                 best = (away, key)
     return best
+
+
+_distance = itemgetter(0)
 
 
 def _cell(point: Point) -> tuple[int, int]:
