@@ -233,7 +233,7 @@ class Bridge:
         while sorted_.rows or sorted_.letters or sorted_.counts:
             try:
                 new = await safety.store(self._pool, sorted_.rows, sorted_.letters, sorted_.counts, self._now())
-            except asyncpg.DataError as error:
+            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
                 if len(sorted_.rows) > 1:
                     for row in sorted_.rows:
                         await self.store(Sorted(rows=[row]))

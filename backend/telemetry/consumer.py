@@ -48,6 +48,15 @@ BEHIND_S = 10.0
 COUNTERS_EVERY_S = 30.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 POSTGRES_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+POSTGRES_GONE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+"""PostgreSQL itself is away, whatever was asked of it; `POSTGRES_AWAY` is wider, for our own statements."""
+NOT_STORABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 Entry = tuple[bytes, bytes, list[Item]]
 """(stream, entry id, items)"""
@@ -148,7 +157,7 @@ class Consumer:
             try:
                 await self._refresh_directory(items)
                 return await store_batch(items=items, directory=self._directory, now=self._clock.now())
-            except asyncpg.DataError as error:
+            except NOT_STORABLE as error:
                 if len(items) == 1:
                     log.error("sample_not_storable", device=str(items[0].device_id), error=str(error))
                     return Outcome(refused=Counter(not_storable=1))
@@ -173,15 +182,21 @@ class Consumer:
             self._directory_at = now
 
     async def _tell_rules(self, samples: Sequence[Sample]) -> None:
-        """Let the rules see the samples. A rule that fails is tried again, then logged: history goes on."""
-        if not samples:
-            return
-        for attempt in range(3):
+        """Let the rules see the samples. A rule that fails is tried again, then logged: history goes on.
+
+        While PostgreSQL is away they wait, however long: no sample goes unjudged.
+        """
+        attempt = 0
+        while samples and attempt < 3:
             try:
                 await self._on_samples(samples)
+            except POSTGRES_GONE as error:
+                log.warning("rules_wait_for_postgresql", error=type(error).__name__)
+                await asyncio.sleep(0.5)
             except Exception as error:
                 self.counters["rules_failed"] += 1
                 log.error("rules_failed", attempt=attempt, error=repr(error)[:300], exc_info=attempt == 0)
+                attempt += 1
                 await asyncio.sleep(0.2 * attempt)
             else:
                 return
