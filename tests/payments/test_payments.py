@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from backend.accounts import service as accounts
+from backend.accounts.gateways.wechat import WeChatCodes
+from backend.accounts.service import logins
 from backend.core import db
 from backend.core.ids import new_id
 from backend.core.services import Services
@@ -41,15 +42,23 @@ class TestStartPayment:
         (view,) = await payments.list_payments(order_id=sheet.order_id)
         assert (view.state, view.amount_fen, view.number) == ("prepared", 2345, sheet.number)
 
-    async def test_returns_a_sheet_of_the_mini_program_to_who_logged_in_by_wechat(
-        self, company: UUID, alice: UUID, paying: Services, now: datetime
+    async def test_returns_a_sheet_of_the_mini_program_to_who_is_known_to_wechat(
+        self, company: UUID, alice: UUID, paying: Services, providers: Providers, now: datetime
     ) -> None:
-        await accounts.put_openid(account_id=alice, openid="openid-of-alice")
+        settings = providers.settings
+        wechat = WeChatCodes(
+            base_url=settings["LINLI_WECHAT_URL"],
+            app_id=settings["LINLI_WECHAT_APP_ID"],
+            app_secret=settings["LINLI_WECHAT_APP_SECRET"],
+        )
+        await logins.bind_wechat(account_id=alice, code=providers.new_login_code("openid-of-alice"), wechat=wechat)
         sheet = await start_payment(
             operator_company_id=company, account_id=alice, services=paying, now=now, channel="wechat_jsapi"
         )
         assert sheet.parameters["signType"] == "RSA"
         assert sheet.parameters["package"].startswith("prepay_id=wx")
+        trade = providers.wechat_pay.books.find_trade_of_anybody(out_trade_no=sheet.number)
+        assert trade is not None and trade.openid == "openid-of-alice"
 
     async def test_the_mini_program_needs_an_openid(
         self, company: UUID, alice: UUID, paying: Services, now: datetime
