@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -109,15 +110,12 @@ class Ground:
 
     def run(self, name: str, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
         """Start a Python program under a name."""
-        with self.log(name).open("ab") as log:
-            self.children[name] = subprocess.Popen(
-                [sys.executable, *arguments],
-                env={**os.environ, **self.environ(), **(environ or {})},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.children[name] = processes.launch(
+            [sys.executable, *arguments],
+            env={**os.environ, **self.environ(), **(environ or {})},
+            cwd=ROOT,
+            log=self.log(name),
+        )
 
     def log(self, name: str) -> Path:
         """The log of a process."""
@@ -186,7 +184,9 @@ def ground(*, broker: bool = False) -> Iterator[Ground]:
     made = Ground(folder, broker=broker)
     try:
         made.start()
-        asyncio.run(migrate(owner_url=made.postgres.owner_url))
+        # In a thread of its own: under pytest this one has an event loop that must stay the current one.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(lambda: asyncio.run(migrate(owner_url=made.postgres.owner_url))).result()
         yield made
     except BaseException:
         for log in sorted(folder.glob("*.log")):
