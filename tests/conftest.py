@@ -115,8 +115,13 @@ async def committing(postgres: PostgresServer, wired: None) -> AsyncIterator[Pos
     try:
         yield engine
     finally:
-        await db.close_database()
-        await run_as_superuser(postgres.superuser_url, [f"DROP DATABASE {name} WITH (FORCE)"])
+        try:
+            async with asyncio.timeout(10):  # closing waits for every connection that was taken
+                await db.close_database()
+        except TimeoutError:
+            pytest.fail("a connection of this test's database was taken and never given back")
+        finally:
+            await run_as_superuser(postgres.superuser_url, [f"DROP DATABASE {name} WITH (FORCE)"])
 
 
 @pytest.fixture(scope="session")
