@@ -28,7 +28,7 @@ from tests.factories.alerts import (
     steps_of,
     tasks_at,
 )
-from tests.factories.charging import commands_to, idle, report
+from tests.factories.charging import add_charging_scene, commands_to, idle, report, sample
 from tests.factories.stations import add_gun, add_smoke_detector
 from tests.factories.telemetry import payload, store_message
 from tests.jobs import run_due_jobs
@@ -87,6 +87,30 @@ class TestASmokeAlarm:
         (incident,) = await incidents_at(scene)
         assert incident.confirmed is confirmed
         assert (await messages_to(await add_person(WANG))).count("incident_page") == 2
+
+    async def test_cuts_the_power_of_who_charges_by_card_and_people_give_it_back(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        gun = scene.place.public
+        await sample(gun, now=NOW, meter_wh=1_000_100)
+        await smoke(scene.place.smoke, "alarm", now=NOW + SECOND, services=services)
+        assert [c["args"] for c in await commands_to(gun, "set_limit")] == [{"connector": 1, "power_w": 0}]
+        assert await commands_to(scene.place.ac, "set_limit") == []
+        (incident,) = await incidents_at(scene)
+        for step in ("acknowledge", "resolve"):
+            await incidents.move(
+                incident_id=incident.id,
+                step=step,  # type: ignore[arg-type]
+                note="",
+                staff=await staff_of(WANG),
+                now=NOW + MINUTE,
+            )
+        assert [c["args"]["power_w"] for c in await commands_to(gun, "set_limit")] == [0, 7000]
+
+    async def test_rings_the_operators_where_there_is_no_guard(self, services: Services) -> None:
+        scene = await add_charging_scene(now=NOW)
+        operator = await add_person(LI)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        assert await messages_to(operator) == ["incident_page"]
 
     async def test_in_a_mapped_area_stops_only_that_areas_sessions(self, services: Services) -> None:
         scene = await add_watched_scene(now=NOW)

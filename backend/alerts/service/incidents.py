@@ -18,6 +18,7 @@ from backend.alerts.rules.incidents import (
     move_incident,
 )
 from backend.alerts.rules.words import reason_of
+from backend.alerts.service import power
 from backend.alerts.store import AlertView
 from backend.alerts.store_incidents import IncidentView, StepView
 from backend.bays import service as bays
@@ -25,7 +26,7 @@ from backend.charging.service import sessions
 from backend.charging.service.sessions import SessionOver
 from backend.core import audit, db, jobs
 from backend.core.auth import Staff
-from backend.core.errors import Conflict, NotFound
+from backend.core.errors import Conflict, DomainError, NotFound
 from backend.core.ids import new_id
 from backend.notifications import service as notifications
 from backend.stations import service as stations
@@ -113,7 +114,10 @@ async def _tell(incident: IncidentView, what: str, now: datetime) -> None:
 
 
 async def stop_area(*, alert: AlertView, area: str | None, now: datetime) -> int:
-    """Stop every session in the detector's area, or in the whole station where it is not mapped; returns how many."""
+    """Stop every charge in the detector's area, or in the whole station where it is not mapped.
+
+    Returns how many sessions were stopped; what charges by a card on site loses its power.
+    """
     connectors = {c.id: c for c in await stations.list_connectors(station_id=alert.station_id)}
     mapped = area is not None and any(c.area == area for c in connectors.values())
     stopped = 0
@@ -121,11 +125,19 @@ async def stop_area(*, alert: AlertView, area: str | None, now: datetime) -> int
         if mapped and connectors[session.connector_id].area not in (area, None):
             continue
         try:
-            await sessions.stop_session(session_id=session.id, reason="smoke", actor=f"rule:{alert.code}", now=now)
+            async with db.transaction():
+                await sessions.stop_session(session_id=session.id, reason="smoke", actor=f"rule:{alert.code}", now=now)
         except SessionOver:
+            continue
+        except DomainError as error:  # one charger that cannot be told must not keep the others running
+            detail = {"session_id": str(session.id), "code": error.code}
+            await _step(alert, now, "action", "session_stop_failed", detail)
             continue
         stopped += 1
         await _step(alert, now, "action", "session_stopped", {"session_id": str(session.id)})
+    if alert.incident_id is not None:
+        inside = [c for c in connectors.values() if not mapped or c.area in (area, None)]
+        await power.cut(incident_id=alert.incident_id, connectors=inside, actor=f"rule:{alert.code}", now=now)
     return stopped
 
 
@@ -144,9 +156,12 @@ async def people(*, station: StationView, roles: Sequence[Literal["guard", "lead
 
 
 async def page_staff(*, alert: AlertView, station: StationView, now: datetime) -> None:
-    """Ring the guards and the lead; a confirmed fire and a further alarm ring again."""
+    """Ring the guards and the lead, or the operators where there are none; a further alarm rings again."""
     subject = alert.id if alert.incident_id is None else alert.incident_id
-    for person in await people(station=station, roles=("guard", "lead")):
+    called = await people(station=station, roles=("guard", "lead")) or await people(
+        station=station, roles=("operator",)
+    )
+    for person in called:
         await notifications.page(
             recipient=person,
             event_key=f"incident:{subject}:{alert.code}:{alert.device_id}",
@@ -311,6 +326,7 @@ async def _end(incident: IncidentView, staff: Staff, note: str, now: datetime) -
             await bays.raise_all(
                 station_id=incident.station_id, reason="incident resolved", now=now, actor=str(staff.account_id)
             )
+    await power.give_back(incident_id=incident.id, actor=str(staff.account_id), now=now)
     task = await store_incidents.find_task_of(incident_id=incident.id)
     if task is not None and task.status != "resolved":
         changes = {"status": "resolved", "resolved_at": now, "resolution": note or "incident resolved"}

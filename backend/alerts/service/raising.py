@@ -14,7 +14,7 @@ from backend.alerts import store, store_incidents
 from backend.alerts.events import AlertCleared, AlertRaised, TaskChanged
 from backend.alerts.rules.model import RANK, Action, Level, Rule
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import incidents
+from backend.alerts.service import incidents, power
 from backend.alerts.store import AlertView
 from backend.charging.service import sessions
 from backend.core import db, jobs
@@ -208,6 +208,9 @@ async def _stop_session(rule: Rule, alert: AlertView, now: datetime) -> None:
         device = await stations.get_device(device_id=alert.device_id)
         connectors = await stations.list_connectors(station_id=alert.station_id)
         connector_ids = [c.id for c in connectors if c.charger_id == device.charger_id]
+    if alert.incident_id is not None:
+        concerned = [await stations.get_connector(connector_id=c) for c in connector_ids]
+        await power.cut(incident_id=alert.incident_id, connectors=concerned, actor=f"rule:{rule.code}", now=now)
     reason = "battery" if rule.source == "battery" else "charger"
     for session in await sessions.active_sessions(connector_ids=connector_ids):
         if session.status == "ending":

@@ -1,0 +1,55 @@
+"""Cut the power of connectors that charge without a session of ours (a card on site), and give it back afterwards.
+
+A `stop` names a session, and theirs is not known to us; a limit of 0 W suspends any charge (mqtt.md, `set_limit`).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from backend.alerts import store_incidents
+from backend.charging.service import sessions
+from backend.core import db
+from backend.core.errors import DomainError
+from backend.stations import service as stations
+from backend.stations.rules.topology import ConnectorView
+from backend.telemetry import service as telemetry
+
+DRAWING = ("preparing", "charging", "suspended")
+
+
+async def cut(*, incident_id: UUID, connectors: Iterable[ConnectorView], actor: str, now: datetime) -> int:
+    """Let no energy flow on connectors where a car draws it without a session of ours; returns how many."""
+    by_id = {c.id: c for c in connectors}
+    ours = {s.connector_id for s in await sessions.active_sessions(connector_ids=list(by_id))}
+    states = await telemetry.connector_states(connector_ids=[c for c in by_id if c not in ours])
+    done = 0
+    for connector_id, state in states.items():
+        if state.status not in DRAWING:
+            continue
+        detail = {"connector_id": str(connector_id)}
+        try:
+            async with db.transaction():
+                await _limit(by_id[connector_id], 0, actor, now)
+        except DomainError as error:  # one charger that cannot be told must not keep the others running
+            failed = {**detail, "code": error.code}
+            await store_incidents.add_step(incident_id, at=now, kind="action", what="power_cut_failed", detail=failed)
+            continue
+        await store_incidents.add_step(incident_id, at=now, kind="action", what="power_cut", detail=detail)
+        done += 1
+    return done
+
+
+async def give_back(*, incident_id: UUID, actor: str, now: datetime) -> None:
+    """Lift the limits this incident set."""
+    steps = await store_incidents.list_steps(incident_id)
+    for connector_id in dict.fromkeys(str(s.detail["connector_id"]) for s in steps if s.what == "power_cut"):
+        connector = await stations.get_connector(connector_id=UUID(connector_id))
+        await _limit(connector, connector.max_power_w, actor, now)
+        detail = {"connector_id": connector_id}
+        await store_incidents.add_step(incident_id, at=now, kind="action", what="power_restored", detail=detail)
+
+
+async def _limit(connector: ConnectorView, power_w: int, actor: str, now: datetime) -> None:
+    args = {"connector": connector.number, "power_w": power_w}
+    await telemetry.send_command(device_code=connector.charger_code, name="set_limit", args=args, now=now, actor=actor)
