@@ -6,7 +6,7 @@ and ingest take turns for one device and each sees what the other wrote.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -147,10 +147,7 @@ async def lock(devices: Iterable[tuple[DeviceInfo, datetime]]) -> dict[UUID, Con
     if missing := wanted.keys() - {row["device_id"] for row in rows}:
         fresh = [wanted[device_id] for device_id in sorted(missing)]
         await store_states.add_devices(
-            [
-                (info.id, info.station_id, info.kind, info.code, at, at + timedelta(seconds=info.window_s))
-                for info, at in fresh
-            ]
+            [(info.id, info.station_id, info.kind, info.code, at, info.window_s) for info, at in fresh]
         )
         rows = await store_states.lock_devices(wanted)
     return {row["device_id"]: _contact(wanted[row["device_id"]][0], row) for row in rows}
@@ -198,7 +195,7 @@ async def save(contacts: Iterable[Contact], *, now: datetime) -> None:
             c.clock.candidate_count,
             c.clock.candidate_at,
             c.clock.last_occurred_at,
-            c.last_seen_at + timedelta(seconds=c.info.window_s),
+            c.info.window_s,
         )
         for c in listed
     ]

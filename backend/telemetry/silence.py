@@ -29,6 +29,7 @@ async def find_silent(*, now: datetime) -> list[asyncpg.Record]:
     if sighted_since is None:
         return []
     changed: list[asyncpg.Record] = []
+    await store_states.postpone_silence_checks(now, sighted_since)
     overdue = await store_states.list_overdue(now, BATCH)
     for row in overdue:
         async with db.transaction():

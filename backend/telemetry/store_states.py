@@ -10,14 +10,16 @@ import asyncpg
 from backend.core import db
 
 NEW_DEVICE = """
-    INSERT INTO device_state (device_id, station_id, kind, code, last_seen_at, silence_check_at)
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+    INSERT INTO device_state (device_id, station_id, kind, code, last_seen_at, window_s, silence_check_at)
+    SELECT *, n.at + make_interval(secs => n.window_s)
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::int[])
+        AS n (id, station_id, kind, code, at, window_s)
     ON CONFLICT DO NOTHING
 """
 
 
-async def add_devices(rows: Sequence[tuple[UUID, UUID, str, str, datetime, datetime]]) -> None:
-    """Make the rows of devices heard for the first time: (id, station, kind, code, arrival, first silence check)."""
+async def add_devices(rows: Sequence[tuple[UUID, UUID, str, str, datetime, int]]) -> None:
+    """Make the rows of devices heard for the first time: (id, station, kind, code, arrival, silence window)."""
     await db.execute(NEW_DEVICE, *map(list, zip(*rows, strict=True)))
 
 
@@ -41,13 +43,14 @@ async def save_contacts(rows: Sequence[tuple[Any, ...]]) -> None:
             silent_since = n.silent_since, offline_since = n.offline_since, clock_offset_ms = n.clock_offset_ms,
             clock_candidate_ms = n.clock_candidate_ms, clock_candidate_count = n.clock_candidate_count,
             clock_candidate_at = n.clock_candidate_at, last_occurred_at = n.last_occurred_at,
-            silence_check_at = CASE WHEN d.silent_since IS NULL THEN d.silence_check_at ELSE n.check_at END
+            window_s = n.window_s, silence_check_at = CASE WHEN d.silent_since IS NULL THEN d.silence_check_at
+                ELSE n.last_seen_at + make_interval(secs => n.window_s) END
         FROM unnest($1::uuid[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::bigint[], $13::smallint[],
-            $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+            $14::timestamptz[], $15::timestamptz[], $16::int[])
             AS n (device_id, online, boot, seq, boot_first_seq, boot_received, lost_before, last_seen_at, silent_since,
                 offline_since, clock_offset_ms, clock_candidate_ms, clock_candidate_count, clock_candidate_at,
-                last_occurred_at, check_at)
+                last_occurred_at, window_s)
         WHERE d.device_id = n.device_id
         """,
         *map(list, zip(*rows, strict=True)),
@@ -83,6 +86,25 @@ async def move_silence_checks(checks: Sequence[tuple[UUID, datetime]]) -> None:
         " WHERE d.device_id = n.id",
         [device_id for device_id, _ in checks],
         [at for _, at in checks],
+    )
+
+
+async def postpone_silence_checks(now: datetime, sighted_since: datetime) -> None:
+    """Move the due checks of devices that spoke within their window, or could not be heard, in one statement."""
+    await db.execute(
+        """
+        UPDATE device_state d
+        SET silence_check_at = greatest(d.last_seen_at, $2) + make_interval(secs => d.window_s)
+        FROM (
+            SELECT device_id FROM device_state
+            WHERE silent_since IS NULL AND silence_check_at <= $1
+                AND greatest(last_seen_at, $2) + make_interval(secs => window_s) > $1
+            ORDER BY device_id FOR UPDATE
+        ) AS heard
+        WHERE d.device_id = heard.device_id
+        """,
+        now,
+        sighted_since,
     )
 
 

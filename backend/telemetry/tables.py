@@ -112,6 +112,7 @@ class DeviceState(Table, tablename="device_state"):
     last_seen_at = Timestamptz()
     last_occurred_at = Timestamptz(null=True, default=None)
     silence_check_at = Timestamptz()
+    window_s = Integer(default=45)
     silent_since = Timestamptz(null=True, default=None)
     offline_since = Timestamptz(null=True, default=None)
     clock_offset_ms = BigInt(null=True, default=None)

@@ -362,6 +362,22 @@ class TestSilence:
         assert check == now + window / 2 + window
 
 
+    async def test_follows_a_new_report_interval_with_the_next_word(
+        self, demo: DemoStation, now: datetime, services: Services
+    ) -> None:
+        smoke = demo.smoke
+        await devices.say(smoke, "state", now=now, seq=1)
+        await handle(now, services)
+        await db.execute("UPDATE device SET report_interval_s = 3600 WHERE id = $1", smoke.id)
+        await devices.say(smoke, "state", now=now + timedelta(seconds=60), seq=2)
+        await handle(now + timedelta(seconds=60), services)
+        for hours, silent in ((1, 0), (3, 0), (4, 1)):
+            at = now + timedelta(hours=hours)
+            await devices.see_everything(now=at)
+            await run_ticks("telemetry.find_silent", now=at, services=services)
+            assert len(await told("DeviceWentSilent")) == silent
+
+
 class TestEncoding:
     def test_of_events_keeps_everything(self) -> None:
         sample = messages.parse(
