@@ -126,7 +126,7 @@ class TestStoreBatch:
 class TestDisorder:
     """Duplicates and reordering of both lanes leave the state of the clean run."""
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     async def test_leaves_the_same_final_state(self, gun: Gun, services: Services, data: st.DataObject) -> None:
         now = NOW
