@@ -361,7 +361,6 @@ class TestSilence:
         check = await db.fetchval("SELECT silence_check_at FROM device_state")
         assert check == now + window / 2 + window
 
-
     async def test_follows_a_new_report_interval_with_the_next_word(
         self, demo: DemoStation, now: datetime, services: Services
     ) -> None:
