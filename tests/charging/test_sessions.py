@@ -189,6 +189,24 @@ class TestASession:
         with pytest.raises(sessions.SessionOver):
             await sessions.stop_session(session_id=session.id, reason="resident", actor="alice", now=NOON + 3 * MINUTE)
 
+    async def test_stopped_before_the_car_was_plugged_in_costs_nothing_and_frees_the_connector(
+        self, services: Services
+    ) -> None:
+        scene = await add_charging_scene(now=NOON)
+        gun = scene.place.ac
+        session = await begin(scene.alice, gun, now=NOON)
+        await answer(gun, "start", now=NOON + SECOND)
+        await run_due_jobs(now=NOON + SECOND, services=services)
+        await sessions.stop_session(session_id=session.id, reason="resident", actor="alice", now=NOON + MINUTE)
+        await idle(gun, now=NOON + MINUTE + SECOND)
+        await run_due_jobs(now=NOON + 2 * MINUTE, services=services)
+        found = await sessions.get_session(session_id=session.id)
+        assert (found.status, found.end_reason) == ("failed", "resident")
+        assert await orders.find_order_of_session(session_id=session.id) is None
+        told = await db.fetchval("SELECT count(*) FROM inbox_message WHERE recipient_id = $1", scene.alice.account_id)
+        assert told == 0
+        await begin(scene.bob, gun, now=NOON + 3 * MINUTE)
+
     async def test_stops_when_its_time_is_over(self, services: Services) -> None:
         scene = await add_charging_scene(now=NOON)
         gun = scene.place.ac

@@ -230,7 +230,7 @@ async def _give_connector_back(session: SessionView, now: datetime) -> None:
 
 
 async def _tell_failure(session: SessionView, now: datetime) -> None:
-    if session.end_reason in SAFETY_REASONS:
+    if session.end_reason in SAFETY_REASONS or session.end_reason == "resident":
         return
     station = await stations.get_station(station_id=session.station_id)
     await notifications.notify(
