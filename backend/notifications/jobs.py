@@ -30,6 +30,12 @@ async def move_on(payload: MoveOn, job: JobContext) -> None:
     await deliveries.move_on(event_key=payload.event_key, recipient=payload.recipient_id, services=job.services)
 
 
+@JOBS.every("sweep", seconds=60)
+async def sweep(job: JobContext) -> None:
+    """Find deliveries that have lost their job."""
+    await deliveries.sweep(now=job.now)
+
+
 @JOBS.every("trim", seconds=24 * 3600)
 async def trim(job: JobContext) -> None:
     """Drop deliveries settled a year ago."""

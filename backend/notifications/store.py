@@ -218,6 +218,12 @@ async def postpone_delivery(*, delivery_id: UUID, due_at: datetime, provider_ans
     )
 
 
+async def list_overdue(*, before: datetime) -> list[UUID]:
+    """Return pending deliveries whose next try was due before an instant."""
+    rows = await db.fetch("SELECT id FROM delivery WHERE state = 'pending' AND due_at < $1 LIMIT 1000", before)
+    return [row["id"] for row in rows]
+
+
 async def forget_person(*, recipient_id: UUID) -> None:
     """Delete everything that was sent to a person."""
     await db.execute("DELETE FROM inbox_message WHERE recipient_id = $1", recipient_id)

@@ -112,8 +112,8 @@ async def put_merchant(
     platform_key_id: str,
     platform_public_key: str,
     now: datetime,
-) -> UUID:
-    """Write a company's merchant account (again), and make it its only active one of the provider."""
+) -> UUID | None:
+    """Write a company's merchant account (again) as its only active one; None when another company has the number."""
     await db.execute(
         "UPDATE merchant_account SET active = false "
         "WHERE operator_company_id = $1 AND provider = $2 AND merchant_no <> $3",
@@ -122,7 +122,7 @@ async def put_merchant(
         merchant_no,
     )
     return cast(
-        UUID,
+        "UUID | None",
         await db.fetchval(
             """
             INSERT INTO merchant_account (id, operator_company_id, provider, merchant_no, app_id, cert_serial_no,

@@ -7,11 +7,13 @@ import pytest
 from piccolo.engine.postgres import PostgresEngine
 
 from backend.accounts import service as accounts
+from backend.core import db
 from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.notifications import service as notifications
 from backend.notifications import store
 from backend.notifications.rules.channels import Channel
+from backend.notifications.service import deliveries
 from sandbox.providers import Providers
 from tests.cast import ALICE, WANG
 from tests.factories.accounts import add_person
@@ -177,6 +179,19 @@ class TestSafety:
         found = await states(alice)
         assert "accepted" in found.values()
         assert found["push"] == "accepted"
+
+
+class TestSweep:
+    async def test_finds_a_delivery_that_lost_its_job(
+        self, alice: UUID, sending: Services, providers: Providers, clock: FixedClock
+    ) -> None:
+        await tell(alice, clock.now(), safety=False)
+        await db.execute("DELETE FROM pgqueuer")
+        assert await deliveries.sweep(now=clock.advance(seconds=100)) == 0
+        assert await deliveries.sweep(now=clock.advance(seconds=60)) == 1
+        assert await deliveries.sweep(now=clock.now()) == 1, "a second sweep finds it still pending"
+        await run(sending, clock)
+        assert len(providers.pushes) == 1
 
 
 class TestDeadTokens:

@@ -14,7 +14,8 @@ from backend.payments import service as payments
 from backend.payments.service import settling
 from sandbox.providers import Providers
 from sandbox.wechat_pay.server import CannotPay
-from tests.factories.payments import start_payment
+from tests.factories.accounts import add_company
+from tests.factories.payments import add_merchant_account, start_payment
 from tests.fakes import FixedClock
 from tests.jobs import run_due_jobs
 
@@ -73,6 +74,21 @@ class TestStartPayment:
     ) -> None:
         with pytest.raises(payments.MerchantMissing):
             await start_payment(operator_company_id=new_id(), account_id=alice, services=paying, now=now)
+
+    async def test_nothing_is_to_be_paid_for_nothing(
+        self, company: UUID, alice: UUID, paying: Services, now: datetime
+    ) -> None:
+        with pytest.raises(payments.NothingToPay):
+            await start_payment(operator_company_id=company, account_id=alice, services=paying, now=now, amount_fen=0)
+
+    async def test_a_merchant_number_belongs_to_one_company(
+        self, company: UUID, providers: Providers, now: datetime
+    ) -> None:
+        other = await add_company(name="远邻充电", now=now)
+        with pytest.raises(payments.MerchantTaken):
+            await add_merchant_account(
+                operator_company_id=other, merchant=providers.wechat_pay.keys.merchants[0], now=now
+            )
 
     async def test_an_unknown_channel_is_refused(
         self, company: UUID, alice: UUID, paying: Services, now: datetime

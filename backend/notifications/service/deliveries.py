@@ -4,7 +4,7 @@ A crash between the provider's answer and our commit sends the same delivery aga
 and a collapse id, so a phone shows it once.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,9 @@ from backend.notifications.rules import texts
 from backend.notifications.rules.channels import Channel, State
 from backend.notifications.service import Deliver, schedule_move_on, start_delivery
 from backend.notifications.store import DeliveryRow
+
+SWEEP_AFTER = timedelta(minutes=2)
+"""A try that is this late has lost its job."""
 
 
 class _Unreachable(Exception):
@@ -77,6 +80,17 @@ async def move_on(*, event_key: str, recipient: UUID, services: Services) -> Non
             recipient, event_key, following, first.template, first.params, first.safety, chain, now
         ):
             await schedule_move_on(event_key=event_key, recipient=recipient, now=now)
+
+
+async def sweep(*, now: datetime) -> int:
+    """Give pending deliveries whose job was lost (held after too many faults) a new one; returns how many."""
+    async with db.transaction():
+        overdue = await store.list_overdue(before=now - SWEEP_AFTER)
+        for delivery_id in overdue:
+            await jobs.schedule(
+                "notifications.deliver", Deliver(delivery_id), due_at=now, now=now, dedupe_key=f"sweep:{delivery_id}"
+            )
+    return len(overdue)
 
 
 async def _send(row: DeliveryRow, contact: accounts.Contact, services: Services) -> str:

@@ -98,6 +98,24 @@ class OrderAlreadyPaid(Conflict):
     detail_zh = "无需重复支付。"
 
 
+class NothingToPay(Conflict):
+    """The order costs nothing."""
+
+    code = "nothing_to_pay"
+    title_en = "Nothing is to be paid"
+    title_zh = "无需支付"
+    detail_en = "The order costs nothing."
+    detail_zh = "该订单金额为零。"
+
+
+class MerchantTaken(Conflict):
+    """The merchant number belongs to another operator company."""
+
+    code = "merchant_account_taken"
+    title_en = "Another company is paid at this merchant number"
+    title_zh = "该商户号已属于其他服务商"
+
+
 class MerchantMissing(Conflict):
     """The operator company has no account at this provider."""
 
@@ -172,9 +190,11 @@ async def start_payment(
     """Open a payment of an order and return its sheet; call it outside a transaction, it asks the provider.
 
     Asking again for the same order, amount and channel returns a fresh sheet of the same payment; another amount or
-    channel closes the old payment first. Raises ChannelUnknown, OpenidMissing, MerchantMissing, OrderAlreadyPaid,
-    ProviderUnavailable, ProviderRefused.
+    channel closes the old payment first. Raises NothingToPay, ChannelUnknown, OpenidMissing, MerchantMissing,
+    OrderAlreadyPaid, ProviderUnavailable, ProviderRefused.
     """
+    if amount_fen < 1:
+        raise NothingToPay
     if channel not in get_args(Channel):
         raise ChannelUnknown(field="channel", allowed=", ".join(get_args(Channel)))
     payer: str | None = None
@@ -357,7 +377,7 @@ async def put_merchant_account(
     now: datetime,
     provider: Literal["wechat_pay"] = "wechat_pay",
 ) -> UUID:
-    """Set where an operator company is paid (secrets are stored encrypted); safe to repeat."""
+    """Set where an operator company is paid (secrets are stored encrypted); safe to repeat. Raises MerchantTaken."""
     async with db.transaction():
         account_id = await store.put_merchant(
             operator_company_id=operator_company_id,
@@ -371,6 +391,8 @@ async def put_merchant_account(
             platform_public_key=platform_public_key,
             now=now,
         )
+        if account_id is None:
+            raise MerchantTaken
         await audit.record(
             actor_id=None,
             actor_role="service",
