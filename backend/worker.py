@@ -121,7 +121,14 @@ async def run_queue_forever(services: Services, stop: asyncio.Event) -> None:
             queue.shutdown.set()
             await asyncio.wait_for(running, timeout=20)
             stopping.cancel()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError, TimeoutError) as error:
+        except (
+            OSError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+            FailingListenerError,
+            TimeoutError,
+        ) as error:
             log.error("queue_connection_lost", error=repr(error)[:200])
             await asyncio.sleep(1)
         finally:

@@ -34,7 +34,13 @@ LETTERS_PER_S: Final = 50
 """Refused messages kept per second; those beyond are only counted, so that poison cannot slow the safety lane."""
 RETRY_S: Final = 0.5
 EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-POSTGRES_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+POSTGRES_AWAY = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the midst of a query
+    OSError,
+    TimeoutError,
+)
 VALKEY_AWAY = (RedisError, OSError, TimeoutError, StreamFull)
 _DRIFTING = ("temperature_c", "concentration")
 """Fields of a `state` that wander by themselves; a new value of one is no change of state."""

@@ -63,7 +63,7 @@ class Commands:
                 try:
                     while await self._send_waiting():
                         pass
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                     log.warning("commands_wait_for_postgresql", error=type(error).__name__)
                     await asyncio.sleep(1)
         finally:
@@ -80,7 +80,7 @@ class Commands:
                 await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
                 self._woken.set()
                 await gone.wait()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("commands_listen_failed", error=type(error).__name__)
             await asyncio.sleep(1)
 

@@ -45,7 +45,13 @@ class Lanes:
                             self._now(),
                         )
                         return number
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                TimeoutError,
+            ) as error:
                 log.warning("lanes_wait_for_postgresql", error=type(error).__name__)
             await asyncio.sleep(1)
 

@@ -113,8 +113,12 @@ async def _pooled() -> AsyncIterator[asyncpg.Connection]:
     pool = engine().pool
     if pool is None:
         raise RuntimeError("the database has no pool: call core.db.open_database")
-    async with pool.acquire() as conn:
-        yield cast(asyncpg.Connection, conn)
+    try:
+        async with pool.acquire() as conn:
+            yield cast(asyncpg.Connection, conn)
+    except asyncpg.InternalClientError as error:
+        # asyncpg's word for a connection that broke in the midst of a query: whoever waits PostgreSQL out waits for this.
+        raise asyncpg.InterfaceError(f"the connection was lost: {error}") from error
 
 
 async def fetch(sql: str, *args: Any) -> list[asyncpg.Record]:

@@ -1,0 +1,33 @@
+"""A connection that breaks in the midst of a query is an error that everybody who waits for PostgreSQL knows."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncpg
+import pytest
+from piccolo.engine.postgres import PostgresEngine
+
+from backend.core import db
+
+
+class BrokenPool:
+    """A pool whose connection breaks while it is given back: what asyncpg raised under a restart of PostgreSQL."""
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        yield cast(Any, None)
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+
+class TestABrokenConnection:
+    async def test_is_told_as_a_lost_connection(self, database: PostgresEngine) -> None:
+        broken = PostgresEngine(config={"dsn": "postgresql://nowhere"}, extensions=())
+        broken.pool = cast(Any, BrokenPool())
+        db.install_engine(broken)
+        try:
+            with pytest.raises(asyncpg.InterfaceError, match="connection was lost"):
+                async with db.connection():
+                    pass
+        finally:
+            db.install_engine(database)
