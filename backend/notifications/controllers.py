@@ -15,10 +15,12 @@ from litestar.response.sse import ServerSentEventMessage
 from litestar.status_codes import HTTP_200_OK
 from litestar.types import ControllerRouterHandler
 
-from backend.core.auth import Principal
+from backend.core.auth import Principal, TicketInvalid
+from backend.core.errors import Unauthenticated
 from backend.core.http import etag_response
 from backend.core.live import Live
-from backend.core.paging import Page, decode_cursor, encode_cursor
+from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_cursor
+from backend.core.problem_docs import answers
 from backend.core.problems import choose_locale
 from backend.core.services import Services
 from backend.notifications import service
@@ -40,6 +42,7 @@ class InboxController(Controller):
         operation_id="listInbox",
         summary="Messages of the caller, newest first",
         description="Warnings and news; poll it with If-None-Match, or open /v1/inbox/live.",
+        responses=answers(Unauthenticated, CursorInvalid),
     )
     async def list_inbox(
         self,
@@ -65,6 +68,7 @@ class InboxController(Controller):
         summary="Mark a message as read",
         description="The first time counts; repeats answer the same. Another person's message is a 404.",
         status_code=HTTP_200_OK,
+        responses=answers(Unauthenticated, service.MessageNotFound),
     )
     async def read(self, message_id: UUID, principal: Principal, locale: str, now: datetime) -> MessageOut:
         """Return the message with read_at set."""
@@ -77,6 +81,7 @@ class InboxController(Controller):
         operation_id="streamInbox",
         summary="The inbox as it grows (SSE)",
         description="Server-sent events named snapshot, message and ping. Takes ?ticket= from POST /v1/auth/tickets.",
+        responses=answers(TicketInvalid),
     )
     async def live_sse(self, ticket_principal: Principal, services: Services, locale: str) -> ServerSentEvent:
         """Stream the inbox to a browser."""

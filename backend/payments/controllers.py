@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 import structlog
 from litestar import Controller, Request, Response, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.status_codes import HTTP_200_OK
 from litestar.types import ControllerRouterHandler
@@ -31,6 +32,19 @@ class _Failure(msgspec.Struct, frozen=True):
     code: str = "FAIL"
 
 
+FAILURES = {
+    status: ResponseSpec(data_container=_Failure, generate_examples=False, description=text)
+    for status, text in (
+        (400, "Not a notification of the documented shape"),
+        (401, "The serial, the age, the nonce, the signature or the resource does not verify"),
+        (404, "No such merchant, order or refund"),
+        (409, "The nonce was used before: a replay"),
+        (422, "Another merchant, amount or state than ours"),
+        (503, "Nothing was stored: send it again"),
+    )
+}
+
+
 class WeChatPayController(Controller):
     """Where WeChat Pay tells what became of payments and refunds."""
 
@@ -43,6 +57,7 @@ class WeChatPayController(Controller):
         summary="Callback: a payment succeeded",
         description=DESCRIPTION,
         status_code=HTTP_200_OK,
+        responses=FAILURES,
     )
     async def notify(
         self, merchant: MerchantNo, request: Request[Any, Any, Any], services: Services, now: datetime
@@ -56,6 +71,7 @@ class WeChatPayController(Controller):
         summary="Callback: a refund ended",
         description=DESCRIPTION,
         status_code=HTTP_200_OK,
+        responses=FAILURES,
     )
     async def refund_notify(
         self, merchant: MerchantNo, request: Request[Any, Any, Any], services: Services, now: datetime
