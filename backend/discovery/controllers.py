@@ -18,7 +18,7 @@ from backend.agreements import service as agreements
 from backend.core.auth import Principal, provide_caller
 from backend.core.clock import Clock
 from backend.core.errors import Conflict, NotFound, Unauthenticated
-from backend.core.http import etag_bytes_response, etag_response
+from backend.core.http import etag_bytes_response, etag_response, find_header
 from backend.core.paging import CursorInvalid, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
 from backend.core.services import Services
@@ -121,7 +121,7 @@ class Discovery(Controller):
         """Search. The most asked path takes no injected dependencies: resolving them costs more than the search."""
         services: Services = request.app.state["services"]
         now = services.get(Clock).now()  # type: ignore[type-abstract]
-        caller = await provide_caller(request, services) if "authorization" in request.headers else None
+        caller = await provide_caller(request, services) if find_header(request, b"authorization") else None
         centre, measured_from = await _centre(near, caller, lat, lng, coord)
         view = await services.get(Board).view(now=now)
         found = find_nearby(view, centre=centre, radius_m=radius_m, zone=zone, speed=power, free=free, now=now)
@@ -139,7 +139,7 @@ class Discovery(Controller):
             measured_from=measured_from,
             companies=await _companies_of(caller, now),
         )
-        return etag_bytes_response(request, body)  # type: ignore[return-value]
+        return etag_bytes_response(request, body)
 
     @get(
         "/{station_id:uuid}",

@@ -27,19 +27,19 @@ class Grid(Generic[Key]):
 
     def within(self, centre: Point, radius_m: int) -> list[tuple[int, Key]]:
         """Return (distance in metres, key) of all points at most `radius_m` away, nearest first."""
-        north = (radius_m + 1) / METRES_PER_DEG
-        east = north / max(0.01, math.cos(math.radians(min(89.0, abs(centre.lat) + north))))
-        south_row, west_column = _cell(Point(centre.lat - north, centre.lng - east))
-        north_row, east_column = _cell(Point(centre.lat + north, centre.lng + east))
+        high = (radius_m + 1) / METRES_PER_DEG
+        wide = high / max(0.01, math.cos(math.radians(min(89.0, abs(centre.lat) + high))))
+        south, north, west, east = centre.lat - high, centre.lat + high, centre.lng - wide, centre.lng + wide
+        south_row, west_column = _cell(Point(south, west))
+        north_row, east_column = _cell(Point(north, east))
         found: list[tuple[int, Key]] = []
         for row in range(south_row, north_row + 1):
             for column in range(west_column, east_column + 1):
                 for key, point in self._cells.get((row, column), ()):
-                    if abs(point.lat - centre.lat) > north or abs(point.lng - centre.lng) > east:
-                        continue
-                    away = distance_m(centre, point)
-                    if away <= radius_m:
-                        found.append((away, key))
+                    if south <= point.lat <= north and west <= point.lng <= east:
+                        away = distance_m(centre, point)
+                        if away <= radius_m:
+                            found.append((away, key))
         found.sort(key=_distance)
         return found
 

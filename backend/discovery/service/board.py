@@ -6,6 +6,7 @@ connection is away the picture is read anew before it is shown, at most once a s
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -30,6 +31,8 @@ GATHER_S = 0.03
 """Changes that come within this time are read together."""
 LOOK_EVERY_S = 30.0
 """Where somebody waits the prediction is made anew this often."""
+WAITS_AT_ONCE = 100
+FIRST_READ_S = 20.0
 BLIND_READ_S = 1.0
 RETRY_S = 0.5
 REREAD_AFTER = HORIZON / 2
@@ -61,6 +64,7 @@ class Board:
         self._pending: set[str] = set()
         self._wake = asyncio.Event()
         self._lost = False
+        self._first = asyncio.Event()
         self._reread_at: datetime | None = None
         self._watchers: dict[UUID, set[asyncio.Event]] = {}
 
@@ -75,6 +79,12 @@ class Board:
             return self._view
         if self._keeper is None or self._keeper.done():
             self._keeper = db.start_outside_transaction(self._keep, name="discovery:board")
+            await asyncio.sleep(0)
+        if self._view is None:
+            # The keeper is about to read everything: once is enough, unless it does not get its connection.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_READ_S):
+                    await self._first.wait()
         async with self._reading:
             if self._view is None or (not self._live and time.monotonic() - self._read_at > BLIND_READ_S):
                 await self._read_all(now)
@@ -113,6 +123,7 @@ class Board:
                 log.warning("board_connection_lost", error=type(error).__name__)
             finally:
                 self._live = False
+                self._first.set()
                 if connection is not None:
                     connection.terminate()
             await asyncio.sleep(RETRY_S)
@@ -139,7 +150,7 @@ class Board:
                 await asyncio.wait_for(self._wake.wait(), self._patience_s())
                 await asyncio.sleep(GATHER_S)
             except TimeoutError:
-                self._pending |= {str(station_id) for station_id, picture in self._shown().items() if picture.waiting}
+                self._pending |= self._oldest_waits()
             self._wake.clear()
             await self._take_changes()
 
@@ -149,8 +160,11 @@ class Board:
             return LOOK_EVERY_S
         return min(LOOK_EVERY_S, max(0.0, (self._reread_at - self._clock.now()).total_seconds()))
 
-    def _shown(self) -> dict[UUID, StationPicture]:
-        return {} if self._view is None else self._view.pictures
+    def _oldest_waits(self) -> set[str]:
+        """Return the stations where somebody waits whose prediction is oldest, so many that reading them is quick."""
+        pictures = {} if self._view is None else self._view.pictures
+        waiting = sorted((p for p in pictures.values() if p.waiting), key=lambda picture: picture.read_at)
+        return {str(picture.station.id) for picture in waiting[:WAITS_AT_ONCE]}
 
     async def _take_changes(self) -> None:
         now = self._clock.now()
@@ -165,6 +179,7 @@ class Board:
         pictures = await read_pictures(station_ids=None, now=now)
         self._view = View(pictures)
         self._read_at = time.monotonic()
+        self._first.set()
         ends = {p.prices.valid_until for p in pictures.values() if p.prices is not None and p.prices.valid_until}
         self._reread_at = min([now + REREAD_AFTER, *ends])
         for events in self._watchers.values():
