@@ -117,7 +117,7 @@ async def _pooled() -> AsyncIterator[asyncpg.Connection]:
         async with pool.acquire() as conn:
             yield cast(asyncpg.Connection, conn)
     except asyncpg.InternalClientError as error:
-        # asyncpg's word for a connection that broke in the midst of a query: whoever waits PostgreSQL out waits for this.
+        # asyncpg's word for a connection that broke in the midst of a query; to be waited out as any other.
         raise asyncpg.InterfaceError(f"the connection was lost: {error}") from error
 
 
