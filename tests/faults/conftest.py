@@ -67,6 +67,10 @@ class Running:
         self.ground.kill(role)
         self.ground.launch(role)
 
+    def ended(self) -> list[str]:
+        """The processes that ended by themselves: a server that was away is no reason to."""
+        return [name for name, child in self.ground.children.items() if child.poll() is not None]
+
     async def settle(self) -> None:
         """Wait until the API is ready."""
         await asyncio.to_thread(self.ground.wait_for_api)
@@ -80,7 +84,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         made.extra = dict(providers.settings)
         crowd = Crowd(made)
         async with made.opened():
-            await crowd.register(stations=8, chargers=8)
+            await crowd.register(stations=16, chargers=4)
         made.launch("api", "bridge", "ingest", "worker")
         await asyncio.to_thread(made.wait_for_api)
         crowd.connect()

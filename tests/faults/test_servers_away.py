@@ -1,0 +1,132 @@
+"""PostgreSQL, Valkey or the broker away for a while: /readyz says so, all comes back by itself, no alarm is lost."""
+
+import asyncio
+import time
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from bench.load import Detector, await_rows, count_when_drained
+from tests.faults.conftest import BROKER_DOWN_S, DOWN_S, RATE, Row, Running
+
+pytestmark = pytest.mark.slow
+
+INCIDENTS = "SELECT count(*) FROM incident WHERE station_id = $1"
+
+
+def server_of(running: Running, name: str) -> Any:
+    return {
+        "PostgreSQL": running.ground.postgres,
+        "Valkey": running.ground.valkey,
+        "broker": running.ground.broker,
+    }[name]
+
+
+async def incidents(running: Running, detector: Detector) -> int:
+    connection = await asyncpg.connect(running.dsn)
+    try:
+        found: int = await connection.fetchval(INCIDENTS, detector.station_id)
+        return found
+    finally:
+        await connection.close()
+
+
+async def readiness_while(running: Running, *, seconds: float) -> set[int]:
+    """What /readyz answers in that time."""
+    seen = set()
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        seen.add(await asyncio.to_thread(running.ground.readiness))
+        await asyncio.sleep(0.3)
+    return seen
+
+
+class TestServerAway:
+    @pytest.mark.parametrize(
+        ("name", "down_s", "detector"),
+        [
+            ("PostgreSQL", 0.0, 0),
+            ("PostgreSQL", DOWN_S, 1),
+            ("Valkey", 0.0, 2),
+            ("Valkey", DOWN_S, 3),
+            ("broker", 0.0, 4),
+            ("broker", BROKER_DOWN_S, 5),
+        ],
+    )
+    async def test_loses_nothing_and_recovers_by_itself(
+        self, name: str, down_s: float, detector: int, running: Running, row: Row
+    ) -> None:
+        crowd, server, smoking = running.crowd, server_of(running, name), running.crowd.detectors[detector]
+        before = crowd.samples + crowd.events
+        crowd.start(rate=RATE / 2)
+        await asyncio.sleep(2)
+        server.stop()
+        crowd.raise_smoke(smoking)
+        said_not_ready = True
+        if down_s:
+            seen = await readiness_while(running, seconds=down_s)
+            said_not_ready = 200 not in seen or name == "broker"
+        server.start()
+        back = time.monotonic()
+        await running.settle()
+        await await_rows(running.dsn, INCIDENTS, smoking.station_id, timeout_s=90)
+        incident_s = time.monotonic() - back
+        await asyncio.sleep(2)
+        crowd.stop()
+        await asyncio.to_thread(crowd.flush)
+        found, took_s = await count_when_drained(running.dsn, crowd)
+        opened = await incidents(running, smoking)
+        row(
+            f"{name} {'down ' + format(down_s, '.0f') + ' s' if down_s else 'restarted'}",
+            f"under {RATE / 2:.0f} msg/s, {crowd.samples + crowd.events - before} messages, a smoke alarm meanwhile",
+            f"missing {found.missing(crowd)}, doubled {found.doubled(crowd)}, incidents {opened} of 1"
+            f" ({incident_s:.1f} s after it was back), drained after {took_s:.1f} s,"
+            f" /readyz {'said so' if said_not_ready else 'said 200'}",
+        )
+        assert found.missing(crowd) == 0
+        assert found.doubled(crowd) == 0
+        assert (found.wrong_states, found.failed_jobs) == (0, 0)
+        assert opened == 1
+        assert said_not_ready
+        assert running.ended() == []
+
+
+class TestValkeyEmptied:
+    async def test_loses_no_alarm_and_goes_on(self, running: Running, row: Row) -> None:
+        """What stood in the streams and was not yet in the history is gone with them; nothing else may be."""
+        crowd, smoking = running.crowd, running.crowd.detectors[6]
+        valkey = Redis.from_url(running.ground.valkey.url)
+        lost = 0
+        try:
+            crowd.start(rate=RATE / 2)
+            for _ in range(3):
+                await asyncio.sleep(2)
+                crowd.raise_smoke(smoking)
+                await valkey.flushall()
+            await asyncio.sleep(2)
+            crowd.stop()
+            await asyncio.to_thread(crowd.flush)
+            found, _ = await count_when_drained(running.dsn, crowd, timeout_s=20)
+            lost = crowd.samples - found.distinct_samples
+            await await_rows(running.dsn, INCIDENTS, smoking.station_id)
+            opened = await incidents(running, smoking)
+            for _ in crowd.chargers:
+                crowd.say_next()
+            crowd.samples -= lost  # they are gone, and told above: what follows must be whole again
+            await asyncio.to_thread(crowd.flush)
+            after, _ = await count_when_drained(running.dsn, crowd)
+        finally:
+            await valkey.aclose()
+        row(
+            "Valkey emptied",
+            f"3 times under {RATE / 2:.0f} msg/s, a smoke alarm at each",
+            f"events missing {crowd.events - after.handled}, doubled {after.doubled(crowd)}, incidents {opened} of 1,"
+            f" samples in flight lost {lost}, afterwards missing {after.missing(crowd)}",
+        )
+        assert after.missing(crowd) == 0
+        assert after.doubled(crowd) == 0
+        assert (after.wrong_states, after.failed_jobs) == (0, 0)
+        assert opened == 1
+        assert lost < RATE, "more than what was in flight"
