@@ -40,6 +40,7 @@ async def tell(environment: dict[str, str], teller: Teller) -> None:
             await danger.fuel_car(story)
         finally:
             meters.close()
+            await story.tidy()
 
 
 def main() -> int:

@@ -73,6 +73,7 @@ async def book(story: Story) -> None:
         told.say(f"{len(slots)} starts for fast charging; the first {slots[0]['starts_at']}")
     with tell.step(f"{alice.name} books the next slot") as told:
         starts_at = datetime.fromisoformat(slots[0]["starts_at"])
+        expect(starts_at < datetime.now(UTC) + timedelta(minutes=15), "a slot within the next quarter hour", slots[0])
         wanted = {
             "station_id": story.station["id"],
             "starts_at": slots[0]["starts_at"],

@@ -75,3 +75,11 @@ class Story:
         kept[person.phone] = person.refresh_token
         self.tokens_file.touch(mode=0o600)
         self.tokens_file.write_text(json.dumps(kept))
+
+    async def tidy(self) -> None:
+        """Leave the station as it was, also after a step that failed: cars away, bookings given back."""
+        for car in (self.alice_car, self.bob_car, self.charlie_car, self.fuel_car):
+            await self.sandbox.http.post(f"/cars/{car.plate}/tow", json={})
+        for person, booking in ((self.alice, self.booking), (self.bob, self.bobs_booking)):
+            if booking:
+                await person.send("POST", f"/v1/reservations/{booking['id']}/cancel", json={})

@@ -52,7 +52,10 @@ def place(*, clock: ClockState, ts: datetime | None, received_at: datetime, newe
     offset_ms = clock.offset_ms or 0
     delay_ms = (0 if abs(offset_ms) <= TRUSTED_MS else offset_ms) - difference_ms
     if abs(delay_ms) <= PLAUSIBLE_MS:
-        occurred_at = received_at - timedelta(milliseconds=max(0, delay_ms))
+        # The device's own instant, to the microsecond: a bill must not move with the network's delay.
+        occurred_at = ts - timedelta(milliseconds=0 if abs(offset_ms) <= TRUSTED_MS else offset_ms)
+        if occurred_at > received_at + timedelta(milliseconds=TRUSTED_MS):
+            occurred_at = received_at
         flagged = False
         learned = ClockState(offset_ms=_smooth(clock.offset_ms, difference_ms))
     else:
