@@ -12,14 +12,14 @@ import msgspec
 from backend.core import db
 from backend.core.errors import Conflict, Forbidden, NotFound
 from backend.core.ids import new_id
-from backend.reservations.rules.periods import BookingTerms, held_until, latest_end
+from backend.reservations.rules.periods import BookingTerms
+from backend.reservations.rules.walk_ups import MINUTE, decide_walk_up, held_for
 from backend.reservations.rules.words import ClaimKind, ClaimView, ReservationView
 from backend.reservations.store import bookings as bookings_store
 from backend.reservations.store import claims as store
 from backend.stations import service as stations
 from backend.stations.rules.settings import StationSettings
 
-MINUTE = timedelta(minutes=1)
 FAR = timedelta(days=30)
 
 
@@ -103,7 +103,7 @@ async def claim(
     """
     connector = await stations.get_connector(connector_id=connector_id)
     terms = await _terms(connector.station_id)
-    held = _held(kind, ends_at, terms)
+    held = held_for(kind, ends_at, terms)
     bays: Sequence[UUID | None] = (bay_id,) if bay_id else connector.bay_ids or (None,)
     async with db.transaction():
         if plate_hash is not None and kind == "walk_up":
@@ -126,11 +126,6 @@ async def claim(
             if await store.add_claim(wanted, now):
                 return wanted.id
         raise await _why_refused(wanted)
-
-
-def _held(kind: ClaimKind, ends_at: datetime, terms: BookingTerms) -> datetime:
-    """Return until when a claim of this kind holds its connector: cars need a gap to leave, offers and works do not."""
-    return held_until(ends_at, terms) if kind in ("booking", "walk_up") else ends_at
 
 
 async def _why_refused(wanted: ClaimView) -> ConnectorTaken | VehicleElsewhere:
@@ -159,7 +154,7 @@ async def shorten_claim(*, claim_id: UUID, ends_at: datetime) -> None:
         if ends_at <= present.starts_at:
             await store.delete_claim(claim_id)
             return
-        held = _held(present.kind, ends_at, await _terms(present.station_id))
+        held = held_for(present.kind, ends_at, await _terms(present.station_id))
         await store.shorten_claim(claim_id, ends_at, held)
 
 
@@ -210,7 +205,7 @@ async def _move_period(
             present,
             starts_at=min(start, present.starts_at),
             ends_at=max(end, present.ends_at),
-            held_until=max(present.held_until, _held(present.kind, max(end, present.ends_at), terms)),
+            held_until=max(present.held_until, held_for(present.kind, max(end, present.ends_at), terms)),
         )
         if starts_at is not None and starts_at <= now:
             await store.trim_gaps(
@@ -252,23 +247,30 @@ async def walk_up_until(
     longest slot bounds it. Raises AgreementNeeded, ConnectorTaken or TooLittleTimeLeft.
     """
     connector = await stations.get_connector(connector_id=connector_id)
-    if connector.zone == "resident" and not has_agreement:
-        raise AgreementNeeded
     terms = await _terms(connector.station_id)
     holders = [
         c
         for c in await store.list_claims(now, now + MINUTE, connector_ids=[connector_id])
         if c.starts_at <= now < c.ends_at
     ]
-    if any(holder.kind != "offer" for holder in holders):
-        raise ConnectorTaken(free_from=max(holder.held_until for holder in holders))
     upcoming = await store.find_next_claim(connector_id, connector.bay_ids, now + timedelta(microseconds=1))
-    end = now + (longest or terms.longest(connector.kind))
-    if upcoming is not None and held_until(end, terms) > upcoming.starts_at:
-        end = latest_end(free_until=upcoming.starts_at, terms=terms, step=MINUTE)
-        if end - now < terms.shortest:
-            raise TooLittleTimeLeft(next_claim_at=upcoming.starts_at)
-    return end
+    decision = decide_walk_up(
+        zone=connector.zone,
+        has_agreement=has_agreement,
+        holders=holders,
+        next_starts_at=None if upcoming is None else upcoming.starts_at,
+        longest=longest or terms.longest(connector.kind),
+        now=now,
+        terms=terms,
+    )
+    match decision:
+        case "agreement_needed":
+            raise AgreementNeeded
+        case "taken":
+            raise ConnectorTaken(free_from=max(holder.held_until for holder in holders))
+        case "too_little_time":
+            raise TooLittleTimeLeft(next_claim_at=None if upcoming is None else upcoming.starts_at)
+    return decision
 
 
 async def current_reservation(*, connector_id: UUID, at: datetime) -> ReservationView | None:
