@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.waiting.rules.queue import Free, Waiting, in_order, match_offers, position_of, suits
-from backend.waiting.rules.waits import Holder, may_use, predict_wait, usable_from, wait_from, wait_seconds
+from backend.waiting.rules.waits import (
+    Holder,
+    UserClass,
+    Zone,
+    can_start_now,
+    may_use,
+    predict_wait,
+    usable_from,
+    wait_from,
+    wait_seconds,
+)
 
 T0 = datetime(2026, 6, 10, 2, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -28,6 +38,33 @@ class TestAWait:
     @pytest.mark.parametrize(("seconds", "expected"), [(-60, 0), (0, 0), (59.9, 59), (300, 300)])
     def test_is_whole_seconds_and_never_negative(self, seconds: float, expected: int) -> None:
         assert wait_seconds(from_at=T0, usable_at=T0 + timedelta(seconds=seconds)) == expected
+
+
+class TestCanStartNow:
+    @pytest.mark.parametrize(
+        ("usable_in", "user_class", "zone", "bays", "answer"),
+        [
+            (0, "agreement", "resident", (1,), True),
+            (1, "agreement", "resident", (1,), False),
+            (0, "other", "resident", (1,), False),
+            (0, "other", "public", (1,), True),
+            (0, "agreement", "resident", (9,), False),
+            (0, "agreement", "resident", (9, 1), True),
+            (0, "agreement", "resident", (), True),
+        ],
+    )
+    def test_needs_a_usable_connector_of_an_own_zone_with_an_empty_bay(
+        self, usable_in: int, user_class: UserClass, zone: Zone, bays: tuple[int, ...], answer: bool
+    ) -> None:
+        can = can_start_now(
+            usable_at=T0 + usable_in * MINUTE,
+            now=T0,
+            user_class=user_class,
+            zone=zone,
+            bay_ids=[UUID(int=bay) for bay in bays],
+            occupied={UUID(int=9)},
+        )
+        assert can is answer
 
 
 class TestUsableFrom:

@@ -1,9 +1,10 @@
 """What counts as waiting, and how long the next one is likely to wait (domain.md "The three fives")."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
 UserClass = Literal["booking", "agreement", "other"]
 Zone = Literal["resident", "public"]
@@ -22,6 +23,23 @@ def wait_seconds(*, from_at: datetime, usable_at: datetime) -> int:
 def may_use(*, user_class: UserClass, zone: Zone) -> bool:
     """Say whether somebody may use a zone without a booking of that very connector: others only the public one."""
     return zone == "public" or user_class != "other"
+
+
+def can_start_now(
+    *,
+    usable_at: datetime,
+    now: datetime,
+    user_class: UserClass,
+    zone: Zone,
+    bay_ids: Collection[UUID],
+    occupied: Collection[UUID],
+) -> bool:
+    """Say whether somebody can use a connector at once: it is usable, in a zone of theirs, and a bay of it is empty.
+
+    A connector without bays on record has no bay that could be taken.
+    """
+    reachable = not bay_ids or any(bay_id not in occupied for bay_id in bay_ids)
+    return usable_at <= now and may_use(user_class=user_class, zone=zone) and reachable
 
 
 @dataclass(frozen=True)

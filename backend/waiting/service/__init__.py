@@ -29,7 +29,7 @@ from backend.waiting.events import WaitRecorded
 from backend.waiting.rules.waits import (
     Holder,
     UserClass,
-    may_use,
+    can_start_now,
     predict_wait,
     usable_from,
     wait_from,
@@ -259,7 +259,6 @@ async def usable_connectors(
     """Return the connectors somebody of this class could use now for at least the shortest slot."""
     if station.safety_hold:
         return []
-    terms = terms_of(station.settings)
     open_now = await _outlook([station], now)
     occupied = {
         bay_id for bay_id, bay in (await bays.bay_occupancy(station_id=station.id)).items() if bay.state == "occupied"
@@ -267,11 +266,15 @@ async def usable_connectors(
     return [
         connector
         for connector, usable_at in open_now[station.id]
-        if usable_at <= now
-        and may_use(user_class=user_class, zone=connector.zone)
-        and power in (None, connector.kind)
-        and not (connector.bay_ids and occupied.issuperset(connector.bay_ids))
-        and terms.shortest > timedelta(0)
+        if power in (None, connector.kind)
+        and can_start_now(
+            usable_at=usable_at,
+            now=now,
+            user_class=user_class,
+            zone=connector.zone,
+            bay_ids=connector.bay_ids,
+            occupied=occupied,
+        )
     ]
 
 
