@@ -41,6 +41,7 @@ class Story:
     session: dict[str, Any] = field(default_factory=dict)
     walk_up: dict[str, Any] = field(default_factory=dict)
     bobs_inbox: Any = None
+    bobs_push_token: str = ""
 
     def __post_init__(self) -> None:
         chance = random.SystemRandom()
