@@ -7,5 +7,7 @@ from piccolo.engine.postgres import PostgresEngine
 
 from backend.features import FEATURES
 
-DB = PostgresEngine(config={"dsn": os.environ.get("LINLI_OWNER_DATABASE_URL", "postgresql://localhost/linli")}, extensions=())
+DB = PostgresEngine(
+    config={"dsn": os.environ.get("LINLI_OWNER_DATABASE_URL", "postgresql://localhost/linli")}, extensions=()
+)
 APP_REGISTRY = AppRegistry(apps=[f"backend.{name}.piccolo_app" for name in FEATURES])
