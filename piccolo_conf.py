@@ -1,4 +1,4 @@
-"""Where Piccolo's command line finds the database and the features; the service itself installs its database in `backend.core.db`."""
+"""Where Piccolo's command line finds database and features; the service installs its own in `backend.core.db`."""
 
 import os
 

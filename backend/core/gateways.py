@@ -12,7 +12,7 @@ class SmsGateway(Protocol):
     """Sends text messages by approved template."""
 
     async def send(self, *, phone: str, template: str, params: Mapping[str, str | int], locale: str = "zh-CN") -> str:
-        """Send `template` (a name of notifications/rules/texts.py) to `phone` (11 digits, or +86…); returns the provider's id."""
+        """Send `template` (a name of notifications/rules/texts.py) to `phone` (11 digits, or +86…); returns its id."""
         ...
 
 
