@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler
 from backend.accounts.service import codes
 from backend.accounts.service.codes import SmsCodeSpent, SmsCodeWrong, SmsLimitReached, TooManyWrongCodes
 from backend.agreements import service as agreements
+from backend.agreements.controllers_packages import PACKAGE_ROUTES
 from backend.agreements.gateways.evidence import EvidenceStore
 from backend.agreements.rules.files import MAX_BYTES
 from backend.agreements.schemas import (
@@ -21,8 +22,6 @@ from backend.agreements.schemas import (
     CodeSentAnswer,
     EvidenceAnswer,
     EvidenceForm,
-    PackageAnswer,
-    PackageBody,
     ReasonBody,
     SignBody,
     VerificationAnswer,
@@ -272,36 +271,6 @@ class Agreements(Controller):
         view = await agreements.terminate(account_id=principal.account_id, agreement_id=agreement_id, now=now)
         return AgreementAnswer.of(view, now=now)
 
-    @post(
-        "/{agreement_id:uuid}/package",
-        status_code=200,
-        operation_id="choosePackage",
-        summary="Choose a package",
-        description="For an agreement in force, from now on; billed in arrears.",
-        responses=answers(Unauthenticated, NotFound, AgreementOver),
-    )
-    async def choose_package(
-        self, principal: Principal, agreement_id: UUID, data: PackageBody, now: datetime
-    ) -> AgreementAnswer:
-        """Choose a package."""
-        view = await agreements.choose_package(
-            account_id=principal.account_id, agreement_id=agreement_id, package_id=data.package_id, now=now
-        )
-        return AgreementAnswer.of(view, now=now)
-
-
-@get(
-    "/v1/packages",
-    tags=["agreements"],
-    operation_id="listPackages",
-    summary="List the packages that are offered",
-    description="Pay as you go is offered by every company.",
-)
-async def list_packages(locale: str, operator_company_id: UUID | None = None) -> Page[PackageAnswer]:
-    """List packages, of one company where it is named."""
-    ids = None if operator_company_id is None else [operator_company_id]
-    return Page([PackageAnswer.of(view, locale) for view in await agreements.list_packages(operator_company_ids=ids)])
-
 
 class OperatorAgreements(Controller):
     """The agreements of the caller's own companies."""
@@ -401,4 +370,4 @@ class OperatorAgreements(Controller):
         return await self._whole(staff, agreement_id, now)
 
 
-ROUTES: list[ControllerRouterHandler] = [Agreements, list_packages, OperatorAgreements]
+ROUTES: list[ControllerRouterHandler] = [Agreements, OperatorAgreements, *PACKAGE_ROUTES]

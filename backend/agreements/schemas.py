@@ -10,7 +10,7 @@ from litestar.datastructures import UploadFile
 from msgspec import Meta
 
 from backend.agreements.rules.eligibility import VehicleEnergy, VehicleUse
-from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView, PackageView, Status
+from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView, Status
 from backend.agreements.service.sign import TextView, Verification
 
 
@@ -65,12 +65,6 @@ class SignBody(msgspec.Struct, frozen=True):
         str, Meta(min_length=64, max_length=64, description="SHA-256 of the text that was read, hexadecimal")
     ]
     code: Annotated[str, Meta(min_length=6, max_length=12, description="The 6 digits of the SMS")]
-
-
-class PackageBody(msgspec.Struct, frozen=True):
-    """A choice of package."""
-
-    package_id: Annotated[UUID, Meta(description="An item of GET /v1/packages")]
 
 
 class ReasonBody(msgspec.Struct, frozen=True):
@@ -219,29 +213,4 @@ class VerificationAnswer(msgspec.Struct, frozen=True, kw_only=True):
             starts_at=view.starts_at,
             ends_at=view.ends_at,
             document_sha256=None if view.document_sha256 is None else view.document_sha256.hex(),
-        )
-
-
-class PackageAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced plan on top of an agreement, billed in arrears."""
-
-    id: Annotated[UUID, Meta(description="The package")]
-    operator_company_id: Annotated[UUID | None, Meta(description="Offered by this company; null: by all")]
-    code: Annotated[str, Meta(description="Stable name", examples=["pay_as_you_go"])]
-    name: Annotated[str, Meta(description="Name in the caller's language")]
-    description: Annotated[str, Meta(description="What it is, in the caller's language")]
-    price_fen: Annotated[int, Meta(description="Price of a period in fen")]
-    included_wh: Annotated[int, Meta(description="Energy of a period that is free of service fee, in Wh")]
-
-    @classmethod
-    def of(cls, view: PackageView, locale: str) -> "PackageAnswer":
-        """Build the answer from the view."""
-        return cls(
-            id=view.id,
-            operator_company_id=view.operator_company_id,
-            code=view.code,
-            name=view.name_en if locale == "en" else view.name_zh,
-            description=view.description_en if locale == "en" else view.description_zh,
-            price_fen=view.price_fen,
-            included_wh=view.included_wh,
         )

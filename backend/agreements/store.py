@@ -18,7 +18,7 @@ _AGREEMENT = """
 """
 
 
-# Texts and packages
+# Texts
 
 
 async def get_current_text(*, code: str, at: datetime) -> Record:
@@ -34,40 +34,6 @@ async def get_current_text(*, code: str, at: datetime) -> Record:
 async def find_text(*, text_id: UUID) -> Record | None:
     """Return a text version."""
     return await db.fetchrow("SELECT * FROM agreement_text WHERE id = $1", text_id)
-
-
-async def list_packages(*, operator_company_ids: list[UUID] | None) -> list[Record]:
-    """Return the offered packages: those of every company, and those of these companies (None: of all)."""
-    return await db.fetch(
-        "SELECT * FROM package WHERE offered AND (operator_company_id IS NULL OR $1::uuid[] IS NULL"
-        " OR operator_company_id = ANY($1)) ORDER BY price_fen, id",
-        operator_company_ids,
-    )
-
-
-async def find_package(*, package_id: UUID) -> Record | None:
-    """Return a package, offered or not."""
-    return await db.fetchrow("SELECT * FROM package WHERE id = $1", package_id)
-
-
-async def get_default_package_id() -> UUID:
-    """Return the package everybody starts with: pay as you go."""
-    found: UUID = await db.fetchval(
-        "SELECT id FROM package WHERE operator_company_id IS NULL AND code = 'pay_as_you_go'"
-    )
-    return found
-
-
-async def choose_package(*, agreement_id: UUID, package_id: UUID, now: datetime) -> None:
-    """Give an agreement a package and keep when."""
-    await db.execute("UPDATE agreement SET package_id = $2 WHERE id = $1", agreement_id, package_id)
-    await db.execute(
-        "INSERT INTO agreement_package (id, agreement_id, package_id, chosen_at) VALUES ($1, $2, $3, $4)",
-        new_id(),
-        agreement_id,
-        package_id,
-        now,
-    )
 
 
 # Agreements

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from piccolo.engine.postgres import PostgresEngine
 
-from backend.agreements import store
+from backend.agreements import store, store_packages
 from backend.agreements.service import AgreementView, Declaration, apply
 from backend.agreements.service.apply import VehicleHasAgreement
 from backend.core import crypto, db
@@ -68,7 +68,7 @@ class TestTerms:
                     company_id,
                     vehicle_id,
                     crypto.lookup_hash("京AD12345"),
-                    await store.get_default_package_id(),
+                    await store_packages.get_default_package_id(),
                 )
                 await store.set_signed(agreement_id=agreement_id, starts_at=starts_at, ends_at=ends_at)
         except ExclusionViolationError:

@@ -18,7 +18,7 @@ from backend.core.settings import Settings
 from tests.agreements.conftest import Scene, apply_for
 from tests.cast import ALICE, BOB
 from tests.factories.accounts import SentSms, add_company, log_in
-from tests.factories.agreements import add_signed_agreement
+from tests.factories.agreements import add_signed_agreement, offer_package
 from tests.factories.stations import BEIJING_LAT, add_station
 from tests.fakes import FixedClock
 from tests.jobs import run_due_jobs
@@ -274,13 +274,7 @@ class TestPackages:
             starts_at=now,
         )
         company = scene.company_id if of == "demo" else await add_company(name="远邻充电")
-        package_id = await db.fetchval(
-            "INSERT INTO package (id, operator_company_id, code, name_zh, name_en, description_zh, description_en,"
-            " price_fen, included_wh, offered)"
-            " VALUES (gen_random_uuid(), $1, 'valley', '谷', 'Valley', '', '', 1000, 0, true)"
-            " RETURNING id",
-            company,
-        )
+        package_id = await offer_package(operator_company_id=company)
         answer = await api.post(
             f"/v1/agreements/{signed.id}/package", json={"package_id": str(package_id)}, headers=scene.alice.headers
         )

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 from backend.accounts.service import VehicleView
 from backend.agreements import service as agreements
-from backend.agreements import store
+from backend.agreements import store, store_packages
 from backend.agreements.rules.terms import term_end
 from backend.agreements.service import AgreementView
 from backend.core import crypto, db
@@ -56,7 +57,7 @@ async def add_signed_agreement(
                 "community_name": "东直门内北小街",
                 "distance_m": 200,
                 "declaration": {key: value for key, value in DECLARATION.items() if key != "name"},
-                "package_id": await store.get_default_package_id(),
+                "package_id": await store_packages.get_default_package_id(),
                 "submitted_at": starts_at,
                 "name_cipher": crypto.encrypt("李小爱"),
                 "plate_cipher": crypto.encrypt(vehicle.plate),
@@ -79,3 +80,28 @@ async def add_signed_agreement(
             }
         )
     return await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
+
+
+async def offer_package(*, operator_company_id: UUID, now: datetime = LONG_AGO, **terms: Any) -> UUID:
+    """Put a package on offer, drafted and approved by two people; a bundle of 100 kWh for 20 yuan unless told."""
+    values: dict[str, Any] = {
+        "code": f"package_{next(_numbers)}",
+        "name_zh": "月度套餐",
+        "name_en": "Monthly bundle",
+        "description_zh": "",
+        "description_en": "",
+        "kind": "bundle",
+        "price_fen": 2000,
+        "included_wh": 100_000,
+        "bands": (),
+        "max_periods": None,
+        "available_from": None,
+        "available_until": None,
+        "drafted_by": new_id(),
+        "drafted_at": now,
+    }
+    values |= terms
+    package_id = await store_packages.add_draft(operator_company_id=operator_company_id, values=values)
+    assert package_id is not None, "the company has a package of this code"
+    await store_packages.offer(package_id=package_id, approved_by=new_id(), now=now)
+    return package_id

@@ -74,20 +74,6 @@ class EvidenceView(msgspec.Struct, frozen=True, kw_only=True):
     uploaded_at: datetime
 
 
-class PackageView(msgspec.Struct, frozen=True, kw_only=True):
-    """A priced plan on top of an agreement; prices in fen a period, energy in Wh a period."""
-
-    id: UUID
-    operator_company_id: UUID | None
-    code: str
-    name_zh: str
-    name_en: str
-    description_zh: str
-    description_en: str
-    price_fen: int
-    included_wh: int
-
-
 class DeleteFiles(msgspec.Struct, frozen=True):
     """Payload of the job that removes files after the rows are gone."""
 
@@ -206,43 +192,6 @@ async def end(row: Record, *, reason: str, actor_id: UUID | None, actor_role: st
             ),
             now=now,
         )
-
-
-# Packages
-
-
-def _package(row: Record) -> PackageView:
-    return PackageView(**{name: row[name] for name in PackageView.__struct_fields__})
-
-
-async def list_packages(*, operator_company_ids: list[UUID] | None = None) -> list[PackageView]:
-    """Return what is offered: by every company, and by these ones (None: by all of them)."""
-    return [_package(row) for row in await store.list_packages(operator_company_ids=operator_company_ids)]
-
-
-async def get_package(*, package_id: UUID) -> PackageView:
-    """Return a package, offered or not; raises NotFound."""
-    row = await store.find_package(package_id=package_id)
-    if row is None:
-        raise NotFound(kind="package")
-    return _package(row)
-
-
-async def choose_package(*, account_id: UUID, agreement_id: UUID, package_id: UUID, now: datetime) -> AgreementView:
-    """Give the own agreement a package from now on; raises NotFound, AgreementOver."""
-    async with db.transaction():
-        row = await store.lock_agreement(agreement_id=agreement_id)
-        package = await store.find_package(package_id=package_id)
-        if row is None or row["account_id"] != account_id:
-            raise NotFound(kind="agreement")
-        company = None if package is None else package["operator_company_id"]
-        if package is None or not package["offered"] or company not in (None, row["operator_company_id"]):
-            raise NotFound(kind="package")
-        if not view(row).in_force(now):
-            raise AgreementOver(status="expired" if row["status"] == "signed" else row["status"])
-        if row["package_id"] != package_id:
-            await store.choose_package(agreement_id=agreement_id, package_id=package_id, now=now)
-    return await get_agreement(account_id=account_id, agreement_id=agreement_id)
 
 
 # Personal data

@@ -9,7 +9,7 @@ import msgspec
 
 from backend.accounts import service as accounts
 from backend.agreements import service as agreements
-from backend.agreements import store
+from backend.agreements import store, store_packages
 from backend.agreements.gateways.evidence import EvidenceStore, store_key
 from backend.agreements.rules import eligibility, files
 from backend.agreements.rules.terms import RENEWABLE_WITHIN
@@ -114,7 +114,7 @@ async def submit(
                 "community_name": home.name,
                 "distance_m": nearest[1],
                 "declaration": msgspec.to_builtins(declaration),
-                "package_id": await store.get_default_package_id(),
+                "package_id": await store_packages.get_default_package_id(),
                 "submitted_at": now,
                 "name_cipher": crypto.encrypt(real_name),
                 "plate_cipher": crypto.encrypt(vehicle.plate),
