@@ -173,6 +173,26 @@ class TestTheDay:
         offers = day_slots(places, opens_at=DAY, closes_at=DAY + 24 * HOUR, now=beijing("11:00"), terms=TERMS)
         assert offers[0] == SlotOffer(beijing("11:00"), beijing("13:45"))
 
+    @given(
+        busy=st.lists(st.tuples(busy_times(), st.sampled_from(["ac", "dc"])), max_size=5),
+        terms=odd_terms(),
+        minutes=st.integers(0, 30 * 60),
+    )
+    @settings(max_examples=300)
+    def test_asks_what_a_booking_asks_of_every_place_at_every_start(
+        self, busy: list[tuple[tuple[Span, ...], str]], terms: BookingTerms, minutes: int
+    ) -> None:
+        places = [Place(UUID(int=n), None, power, spans) for n, (spans, power) in enumerate(busy)]  # type: ignore[arg-type]
+        opens, now = DAY, DAY + minutes * MINUTE - 3 * HOUR
+        expected = []
+        for quarter in range(96):
+            start = opens + 15 * quarter * MINUTE
+            ends = [end for p in places if (end := longest_end(p, start, terms)) is not None]
+            if start >= now and ends:
+                expected.append(SlotOffer(start, max(ends)))
+        found = day_slots(places, opens_at=opens, closes_at=opens + 24 * HOUR, now=now, terms=terms)
+        assert found == expected
+
     def test_is_empty_when_everything_is_held(self) -> None:
         full = place(("00:00", "24:00"))
         assert day_slots([full], opens_at=DAY, closes_at=DAY + 24 * HOUR, now=DAY, terms=TERMS) == []

@@ -3,7 +3,7 @@
 What is offered can be booked: `/slots` and the assignment ask the same question of the same busy times.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -100,16 +100,68 @@ def fits(place: Place, starts_at: datetime, ends_at: datetime, terms: BookingTer
 def day_slots(
     places: Sequence[Place], *, opens_at: datetime, closes_at: datetime, now: datetime, terms: BookingTerms
 ) -> list[SlotOffer]:
-    """Return every start in `[opens_at, closes_at)` that some place can take, with the longest end any place allows."""
-    offers: list[SlotOffer] = []
+    """Return every start in `[opens_at, closes_at)` that some place can take, with the longest end any place allows.
+
+    The answer is `longest_end` of every place at every start. It is found a free stretch at a time: how long a slot
+    may be depends on the start alone until it meets the end of the stretch, and on that end alone from there on.
+    """
+    starts: list[datetime] = []
     starts_at = ceil_to(max(opens_at, now), terms.grid)
     last = min(closes_at, now + terms.ahead)
     while starts_at < last:
-        ends = [end for place in places if (end := longest_end(place, starts_at, terms)) is not None]
-        if ends:
-            offers.append(SlotOffer(starts_at, max(ends)))
+        starts.append(starts_at)
         starts_at += terms.grid
-    return offers
+    best: list[datetime | None] = [None] * len(starts)
+    for power in {place.power for place in places}:
+        ends = [floor_to(start + terms.longest(power), terms.grid) for start in starts]
+        held = [held_until(end, terms) for end in ends]
+        for stretch in _stretches(place for place in places if place.power == power):
+            _offer(stretch, starts, ends, held, best, terms)
+    return [SlotOffer(start, end) for start, end in zip(starts, best, strict=True) if end is not None]
+
+
+def _stretches(places: Iterable[Place]) -> set[tuple[datetime | None, datetime | None]]:
+    """Every free stretch of the places (None: no bound), each once."""
+    found: set[tuple[datetime | None, datetime | None]] = set()
+    for place in places:
+        since: datetime | None = None
+        for span in place.busy:
+            if since is None or since < span.starts_at:
+                found.add((since, span.starts_at))
+            since = span.ends_at
+        found.add((since, None))
+    return found
+
+
+def _offer(
+    stretch: tuple[datetime | None, datetime | None],
+    starts: Sequence[datetime],
+    ends: Sequence[datetime],
+    held: Sequence[datetime],
+    best: list[datetime | None],
+    terms: BookingTerms,
+) -> None:
+    """Put the longest ends of the slots that start in a free stretch into `best` where they are longer."""
+    since, until = stretch
+    first = 0 if since is None else bisect_left(starts, since)
+    beyond = len(starts) if until is None else bisect_left(starts, until)
+    # Up to here the longest slot of all ends, gap included, before the stretch does.
+    whole = beyond if until is None else min(beyond, bisect_right(held, until))
+    for index in range(first, max(first, whole)):
+        end = ends[index]
+        known = best[index]
+        if (known is None or end > known) and end - starts[index] >= terms.shortest:
+            best[index] = end
+    if until is None or whole >= beyond:
+        return
+    latest = latest_end(free_until=until, terms=terms, step=terms.grid)
+    for index in range(max(first, whole), beyond):
+        end = min(ends[index], latest)
+        if end - starts[index] < terms.shortest:
+            break
+        known = best[index]
+        if known is None or end > known:
+            best[index] = end
 
 
 def rank_places(
