@@ -17,21 +17,17 @@ from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_curso
 from backend.core.problem_docs import answers
 from backend.core.units import CoordMissing, PositionInvalid, read_position
 from backend.stations import service as stations
+from backend.stations.controllers_devices import ROUTES as DEVICE_ROUTES
 from backend.stations.rules.records import StationRecord
 from backend.stations.rules.settings import StationSettings
-from backend.stations.rules.topology import DeviceView
 from backend.stations.schemas import (
     BayBody,
     ChargerBody,
     CommunityAnswer,
-    DeviceBody,
     HomeAnswer,
     HomeBody,
     ImportAnswer,
-    NewDeviceAnswer,
-    NewDeviceBody,
     NewStationBody,
-    PasswordAnswer,
     RefusedRowAnswer,
     ServiceBody,
     SettingsAnswer,
@@ -39,7 +35,7 @@ from backend.stations.schemas import (
     StationDetail,
 )
 from backend.stations.service import operate
-from backend.stations.service.build import CodeInvalid, CodeTaken, DeviceMappingInvalid, SettingsInvalid
+from backend.stations.service.build import CodeInvalid, CodeTaken, SettingsInvalid
 from backend.stations.service.imports import FileRefused
 
 IMPORT_MAX_BYTES = 8 * 1024 * 1024
@@ -287,104 +283,10 @@ class OperatorSettings(Controller):
         return SettingsAnswer(station_id=record.id, code=record.code, settings=record.settings)
 
 
-class OperatorDevices(Controller):
-    """The device registry of the caller's companies."""
-
-    path = "/v1/operator/devices"
-    tags = ("operator",)
-
-    @get(
-        operation_id="listDevices",
-        summary="List the own devices",
-        description="By code; retired ones too.",
-        responses=answers(Unauthenticated, StaffOnly, CursorInvalid),
-    )
-    async def list_devices(
-        self,
-        staff: Staff,
-        station_id: Annotated[UUID | None, Parameter(description="Only of this station")] = None,
-        cursor: Cursor = None,
-        limit: Limit = 100,
-    ) -> Page[DeviceView]:
-        """List devices."""
-        after = decode_cursor(cursor, str)[0] if cursor else None
-        found = await operate.list_own_devices(staff=staff, station_id=station_id, after=after, limit=limit + 1)
-        return Page(found[:limit], encode_cursor(found[limit - 1].code) if len(found) > limit else None)
-
-    @post(
-        operation_id="createDevice",
-        summary="Register a device",
-        description="Returns its broker password, this once.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, CodeTaken, CodeInvalid, DeviceMappingInvalid),
-    )
-    async def create(self, staff: Staff, data: NewDeviceBody, now: datetime) -> NewDeviceAnswer:
-        """Register a device."""
-        device, password = await operate.create_device(
-            staff=staff,
-            station_id=data.station_id,
-            code=data.code,
-            kind=data.kind,
-            charger_code=data.charger_code,
-            bay_code=data.bay_code,
-            camera_bay_codes=data.camera_bay_codes,
-            role=data.role,
-            area=data.area,
-            lane=data.lane,
-            report_interval_s=data.report_interval_s,
-            model=data.model,
-            now=now,
-        )
-        return NewDeviceAnswer(device=device, password=password)
-
-    @get(
-        "/{device_id:uuid}",
-        operation_id="getDevice",
-        summary="Read a device",
-        description="Its password is never shown again.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound),
-    )
-    async def read(self, staff: Staff, device_id: UUID) -> DeviceView:
-        """Read a device."""
-        return await operate.get_own_device(staff=staff, device_id=device_id)
-
-    @put(
-        "/{device_id:uuid}",
-        operation_id="replaceDevice",
-        summary="Replace what may change of a device",
-        description="Its code, kind and place never do: retire it and register another.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, DeviceMappingInvalid),
-    )
-    async def replace(self, staff: Staff, device_id: UUID, data: DeviceBody, now: datetime) -> DeviceView:
-        """Replace a device."""
-        return await operate.replace_device(
-            staff=staff,
-            device_id=device_id,
-            camera_bay_codes=data.camera_bay_codes,
-            role=data.role,
-            area=data.area,
-            lane=data.lane,
-            report_interval_s=data.report_interval_s,
-            model=data.model,
-            active=data.active,
-            now=now,
-        )
-
-    @post(
-        "/{device_id:uuid}/password",
-        operation_id="renewDevicePassword",
-        summary="Give a device a new password",
-        description="Returns it, this once; the old one ends when the broker reads its files again.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound),
-    )
-    async def renew(self, staff: Staff, device_id: UUID, now: datetime) -> PasswordAnswer:
-        """Renew a password."""
-        return PasswordAnswer(password=await operate.renew_password(staff=staff, device_id=device_id, now=now))
-
-
 ROUTES: list[ControllerRouterHandler] = [
     search_communities,
     put_home,
     OperatorStations,
     OperatorSettings,
-    OperatorDevices,
+    *DEVICE_ROUTES,
 ]

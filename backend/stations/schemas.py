@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from backend.stations.rules.records import ChargerRecord, StationFields, StationRecord
 from backend.stations.rules.settings import StationSettings
-from backend.stations.rules.topology import CODE_PATTERN, BayView, CommunityView, ConnectorView, DeviceView
+from backend.stations.rules.topology import CODE_PATTERN, BayView, CommunityView, ConnectorView
 
 Code = Annotated[
     str, Meta(description="Immutable code, 1 to 64 of A-Z a-z 0-9 _ -", pattern=CODE_PATTERN, examples=["BJ-01"])
@@ -132,60 +132,6 @@ class SettingsAnswer(msgspec.Struct, kw_only=True):
     station_id: UUID
     code: str
     settings: Annotated[StationSettings, Meta(description="Times in seconds (_s), money in fen (_fen)")]
-
-
-class NewDeviceBody(msgspec.Struct, kw_only=True):
-    """A device to register."""
-
-    station_id: UUID
-    code: Code
-    kind: Annotated[
-        Literal["charger", "lock", "camera", "smoke"], Meta(description="A charger's device carries its charger's code")
-    ]
-    charger_code: Annotated[str | None, Meta(description="Chargers only")] = None
-    bay_code: Annotated[str | None, Meta(description="Locks only: the bay it guards")] = None
-    camera_bay_codes: Annotated[list[str], Meta(description="Bay cameras only: the bays it watches")] = []
-    role: Annotated[Literal["approach", "bay"] | None, Meta(description="Cameras only")] = None
-    area: (
-        Annotated[str, Meta(description="Smoke detectors only; without one it guards the whole station", max_length=64)]
-        | None
-    ) = None
-    lane: Annotated[str, Meta(description="Approach cameras only", max_length=64)] | None = None
-    report_interval_s: (
-        Annotated[int, Meta(description="Seconds between reports; the contract's if left out", ge=1, le=604_800)] | None
-    ) = None
-    model: Annotated[str, Meta(max_length=80)] = ""
-
-
-class DeviceBody(msgspec.Struct, kw_only=True):
-    """What may change of a device."""
-
-    camera_bay_codes: list[str] = []
-    role: Literal["approach", "bay"] | None = None
-    area: Annotated[str, Meta(max_length=64)] | None = None
-    lane: Annotated[str, Meta(max_length=64)] | None = None
-    report_interval_s: Annotated[int, Meta(description="Seconds between its reports", ge=1, le=604_800)]
-    model: Annotated[str, Meta(max_length=80)] = ""
-    active: Annotated[bool, Meta(description="A retired device is refused by the broker and the bridge")] = True
-
-
-class NewDeviceAnswer(msgspec.Struct, kw_only=True):
-    """A device just registered."""
-
-    device: DeviceView
-    password: Annotated[
-        str,
-        Meta(
-            description="The device's password at the broker, with its code as user name; shown this once. The broker"
-            " knows it after `linli broker-access` and a SIGHUP."
-        ),
-    ]
-
-
-class PasswordAnswer(msgspec.Struct, kw_only=True):
-    """A device's new password."""
-
-    password: Annotated[str, Meta(description="Shown this once")]
 
 
 class RefusedRowAnswer(msgspec.Struct, kw_only=True):

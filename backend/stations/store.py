@@ -149,7 +149,7 @@ async def list_broker_devices() -> list[asyncpg.Record]:
     return await db.fetch(
         "SELECT d.code, d.kind, s.code AS station_code, d.password_hash FROM device d JOIN station s ON s.id ="
         " d.station_id"
-        " WHERE d.active ORDER BY d.code"
+        " WHERE d.active AND d.revoked_at IS NULL ORDER BY d.code"
     )
 
 

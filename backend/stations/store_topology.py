@@ -141,8 +141,8 @@ async def add_device(fields: dict[str, Any], now: datetime) -> bool:
     tag = await db.execute(
         "INSERT INTO device (id, code, kind, station_id, charger_id, bay_id, role, area, lane, report_interval_s,"
         " model,"
-        " password_hash, active, created_at, updated_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true, $13, $13) ON CONFLICT DO NOTHING",
+        " password_hash, active, created_at, updated_at, credentials_issued_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true, $13, $13, $13) ON CONFLICT DO NOTHING",
         fields["id"],
         fields["code"],
         fields["kind"],
@@ -176,8 +176,13 @@ async def replace_device(device_id: UUID, fields: dict[str, Any], now: datetime)
 
 
 async def put_password(device_id: UUID, password_hash: str, now: datetime) -> None:
+    """A new password ends the old one and, where the device was revoked, lets it in again."""
     await db.execute(
-        "UPDATE device SET password_hash = $2, updated_at = $3 WHERE id = $1", device_id, password_hash, now
+        "UPDATE device SET password_hash = $2, updated_at = $3, credentials_issued_at = $3,"
+        " credentials_count = credentials_count + 1, revoked_at = NULL, revoked_reason = NULL WHERE id = $1",
+        device_id,
+        password_hash,
+        now,
     )
 
 

@@ -1,5 +1,7 @@
-"""HTTP and live paths of this feature."""
+"""HTTP paths of this feature."""
 
 from litestar.types import ControllerRouterHandler
 
-ROUTES: list[ControllerRouterHandler] = []
+from backend.telemetry.controllers_devices import ROUTES as DEVICE_ROUTES
+
+ROUTES: list[ControllerRouterHandler] = [*DEVICE_ROUTES]

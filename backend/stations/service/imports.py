@@ -94,6 +94,20 @@ def _table(source: Path | bytes, columns: Sequence[str]) -> list[tuple[int, dict
         raise FileRefused(problem=f"not a CSV: {error}") from error
 
 
+def read_columns(
+    content: bytes, columns: Sequence[str], *, alternative: Sequence[str]
+) -> list[tuple[int, dict[str, str] | RefusedRow]]:
+    """Return the rows of a CSV that names `columns`, or instead of them those of `alternative`; raises FileRefused."""
+    try:
+        return _table(content, columns)
+    except FileRefused:
+        try:
+            return _table(content, alternative)
+        except FileRefused:
+            pass
+        raise
+
+
 async def import_communities(
     *, file: Path | bytes, now: datetime, on_progress: Progress = _ignore, source: str = ""
 ) -> ImportReport:
