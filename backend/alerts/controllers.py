@@ -15,6 +15,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
 
 from backend.alerts.board import watch_board
+from backend.alerts.controllers_rules import RulesController
 from backend.alerts.rules.incidents import IncidentMove, TaskMove
 from backend.alerts.schemas import (
     CommandBody,
@@ -236,4 +237,10 @@ async def live_websocket(socket: WebSocket[Any, Any, Any], ticket_principal: Pri
     await send_websocket_stream(socket, texts(), listen_for_disconnect=True, warn_on_data_discard=False)
 
 
-ROUTES: list[ControllerRouterHandler] = [TaskController, IncidentController, BoardController, live_websocket]
+ROUTES: list[ControllerRouterHandler] = [
+    RulesController,
+    TaskController,
+    IncidentController,
+    BoardController,
+    live_websocket,
+]

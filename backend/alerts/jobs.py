@@ -14,18 +14,20 @@ from backend.alerts.rules.table import (
     SMOKE_RULES,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import blocked_bays, devices, incidents, put_car_limits
+from backend.alerts.service import blocked_bays, devices, incidents, put_car_limits, sessions_over
 from backend.alerts.service.blocked_bays import BlockedBayDue
 from backend.alerts.service.critical import judge_critical
 from backend.alerts.service.incidents import EscalationDue
 from backend.alerts.service.raising import Report, clear_alert, raise_alert
 from backend.bays.events import BayFreed, BayOccupied, LockFailed
+from backend.charging.events import SessionEnded
 from backend.core.jobs import JobContext, Jobs
 from backend.core.live import Live
 from backend.stations import service as stations
 from backend.telemetry.events import (
     CameraDangerSeen,
     ChargerEventReported,
+    ConnectorStatusChanged,
     CriticalSample,
     DeviceCameBack,
     DeviceWentSilent,
@@ -59,7 +61,6 @@ async def camera_danger(event: CameraDangerSeen, job: JobContext) -> None:
     """A camera sees smoke, flame, or a person where there is a fire."""
     if event.code == "person":
         await incidents.note_person_seen(station_id=event.station_id, device_id=event.device_id, now=job.now)
-        return
     await devices.hear(rules=CAMERA_RULES, word=event.code, event=event, now=job.now)
 
 
@@ -87,6 +88,19 @@ async def charger_reported(event: ChargerEventReported, job: JobContext) -> None
     await devices.hear(rules=CHARGER_WORDS, word=event.code, event=event, now=job.now, connector_id=event.connector_id)
 
 
+@JOBS.on(ConnectorStatusChanged)
+async def connector_changed(event: ConnectorStatusChanged, job: JobContext) -> None:
+    """A connector is free again: what was raised about the car that left is over."""
+    if event.status == "available":
+        await sessions_over.clear_after_session(connector_id=event.connector_id, now=job.now)
+
+
+@JOBS.on(SessionEnded)
+async def session_ended(event: SessionEnded, job: JobContext) -> None:
+    """The same, where the connector was free before the session was known to have ended."""
+    await sessions_over.clear_after_session(connector_id=event.connector_id, now=job.now)
+
+
 @JOBS.on(LockEventReported)
 async def lock_event(event: LockEventReported, job: JobContext) -> None:
     """A ground lock complains."""
@@ -95,9 +109,11 @@ async def lock_event(event: LockEventReported, job: JobContext) -> None:
 
 @JOBS.on(LockReported)
 async def lock_reported(event: LockReported, job: JobContext) -> None:
-    """A ground lock that stands up or lies down again works."""
+    """A ground lock says it is in error; one that stands up or lies down again works."""
+    if event.online and event.position == "error":
+        await devices.hear(rules=LOCK_RULES, word="error", event=event, now=job.now)
     if event.online and event.position in ("up", "down") and event.error is None:
-        for code in ("lock_raise_error", "lock_lower_error", "lock_no_answer"):
+        for code in ("lock_error", "lock_raise_error", "lock_lower_error", "lock_no_answer"):
             await devices.clear(device_id=event.device_id, code=code, occurred_at=event.occurred_at, now=job.now)
 
 

@@ -115,6 +115,13 @@ async def list_open_alerts(
     return [_alert(row) for row in rows]
 
 
+async def list_open_on_connector(connector_id: UUID) -> list[AlertView]:
+    rows = await db.fetch(
+        "SELECT * FROM alert WHERE connector_id = $1 AND cleared_at IS NULL ORDER BY raised_at", connector_id
+    )
+    return [_alert(row) for row in rows]
+
+
 async def add_log(
     *,
     at: datetime,
@@ -186,7 +193,15 @@ async def save_watches(rows: Sequence[WatchRow], now: datetime) -> None:
 
 
 async def save_car_limits(connector_id: UUID, car: CarLimits | None, at: datetime, now: datetime) -> None:
-    """Keep what the newest car said; an older message than the one kept changes nothing."""
+    """Keep what the newest car said, and all of it as history; an older message than the one kept changes nothing."""
+    said = None if car is None else msgspec.json.encode(car).decode()
+    await db.execute(
+        "INSERT INTO car_limits_said (id, connector_id, at, car_limits) VALUES ($1, $2, $3, $4::jsonb)",
+        new_id(),
+        connector_id,
+        at,
+        said,
+    )
     await db.execute(
         """
         INSERT INTO connector_watch_state AS kept
@@ -197,7 +212,7 @@ async def save_car_limits(connector_id: UUID, car: CarLimits | None, at: datetim
             WHERE kept.car_limits_at IS NULL OR kept.car_limits_at <= excluded.car_limits_at
         """,
         connector_id,
-        None if car is None else msgspec.json.encode(car).decode(),
+        said,
         at,
         now,
     )

@@ -34,6 +34,7 @@ class IncidentView(msgspec.Struct, frozen=True, kw_only=True):
     on_site_at: datetime | None = None
     resolved_at: datetime | None = None
     reported_at: datetime | None = None
+    drill: bool = False
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     arrived_at: datetime | None
     resolved_at: datetime | None
     resolution: str | None
+    drill: bool = False
 
 
 INCIDENT_COLUMNS = tuple(IncidentView.__struct_fields__)
@@ -92,7 +94,7 @@ async def find_handled(*, station_id: UUID, kind: str, connector_id: UUID | None
     """The incident of this kind that is being handled at the station (a battery's: at the connector)."""
     row = await db.fetchrow(
         "SELECT * FROM incident WHERE station_id = $1 AND kind = $2 AND ($2 = 'fire' OR connector_id = $3)"
-        " AND status IN ('open', 'acknowledged', 'on_site') ORDER BY id LIMIT 1",
+        " AND status IN ('open', 'acknowledged', 'on_site') AND NOT drill ORDER BY id LIMIT 1",
         station_id,
         kind,
         connector_id,

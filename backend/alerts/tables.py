@@ -66,6 +66,7 @@ class Incident(Table, tablename="incident"):
     on_site_at = Timestamptz(null=True, default=None)
     resolved_at = Timestamptz(null=True, default=None)
     reported_at = Timestamptz(null=True, default=None)
+    drill = Boolean(default=False, help_text="an exercise: no resident is told and nothing is switched")
 
 
 class IncidentStep(Table, tablename="incident_step"):
@@ -100,6 +101,7 @@ class Task(Table, tablename="task"):
     arrived_at = Timestamptz(null=True, default=None)
     resolved_at = Timestamptz(null=True, default=None)
     resolution = Text(null=True, default=None)
+    drill = Boolean(default=False)
 
 
 class SafetyLog(Table, tablename="safety_log"):
@@ -157,3 +159,78 @@ class BlockedBay(Table, tablename="blocked_bay"):
     owner_told_at = Timestamptz(null=True, default=None)
     alert_id = UUID(null=True, default=None)
     gone_at = Timestamptz(null=True, default=None)
+
+
+class AlertRuleVersion(Table, tablename="alert_rule_version"):
+    """Numbers of the rules for a company or one station; approved by a second person, never edited afterwards."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None)
+    station_id = UUID(null=True, default=None, help_text="null: every station of the company")
+    number = Integer(help_text="1, 2, 3, … per company and station")
+    rules = JSONB(help_text="{rule code: {warning, critical, critical.lfp, clear_by, persistence, off}}")
+    reason = Text()
+    status = Varchar(length=10, default="proposed")
+    proposed_by = UUID(default=None)
+    proposed_at = Timestamptz()
+    decided_by = UUID(null=True, default=None)
+    decided_at = Timestamptz(null=True, default=None)
+
+
+class CarLimitsSaid(Table, tablename="car_limits_said"):
+    """What cars said at the start of DC sessions, kept so that rules can be tried on stored history."""
+
+    id = UUID(primary_key=True, default=new_id)
+    connector_id = UUID(default=None)
+    at = Timestamptz()
+    car_limits = JSONB(null=True, default=None, help_text="null: the gun was plugged or unplugged")
+
+
+class IncidentAction(Table, tablename="incident_action"):
+    """An automatic action of an incident until its effect is seen: a stop, a lock, a power cut."""
+
+    id = UUID(primary_key=True, default=new_id)
+    incident_id = UUID(default=None)
+    kind = Varchar(length=16, help_text="stop_session | lower_lock | cut_power")
+    target_id = UUID(default=None, help_text="the session, the bay or the connector")
+    status = Varchar(length=10, default="asked")
+    attempts = Integer(default=1)
+    asked_at = Timestamptz()
+    settled_at = Timestamptz(null=True, default=None)
+
+
+class DutyShift(Table, tablename="duty_shift"):
+    """Who is on duty when, and on which shared phone; the shifts of the moment decide who is paged."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None)
+    station_id = UUID(null=True, default=None, help_text="null: every station of the company")
+    account_id = UUID(default=None)
+    role = Varchar(length=10)
+    starts_at = Timestamptz()
+    ends_at = Timestamptz()
+    signed_on_at = Timestamptz(null=True, default=None)
+    signed_off_at = Timestamptz(null=True, default=None)
+    phone_id = UUID(null=True, default=None, help_text="the shared phone the person signed on at")
+    handed_to = UUID(null=True, default=None)
+    note = Text(default="", help_text="what the next person must know")
+
+
+class SharedPhone(Table, tablename="shared_phone"):
+    """A phone of a guard post with a login of its own; a guard signs on at it with a PIN for the time of a shift."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None)
+    station_id = UUID(null=True, default=None)
+    account_id = UUID(default=None, help_text="the phone's own account, whose number rings")
+    label = Varchar(length=60)
+    created_at = Timestamptz()
+
+
+class StaffPin(Table, tablename="staff_pin"):
+    """The PIN with which a person signs on at a shared phone, as a keyed hash."""
+
+    account_id = UUID(primary_key=True, default=None)
+    pin_hash = Bytea()
+    tries = SmallInt(default=0, help_text="wrong ones in a row")
+    locked_until = Timestamptz(null=True, default=None)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -207,6 +208,32 @@ def requeue(name: str | None) -> None:
     from backend.cli.data import requeue_jobs
 
     _run(requeue_jobs(_settings(), name=name))
+
+
+@linli.group()
+def rules() -> None:
+    """Safety rules on stored history."""
+
+
+@rules.command(name="try")
+@click.option("--since", required=True, help="30m, 6h, 2d, or an ISO date and time (UTC where unsaid).")
+@click.option("--station", help="Code of one station; else all that have devices.")
+@click.option(
+    "--numbers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON with other numbers: {rule: {warning: ..., critical: ...}}.",
+)
+@click.option("--version", type=click.UUID, help="Id of a proposed or approved version of the numbers.")
+def try_rules(since: str, station: str | None, numbers: Path | None, version: UUID | None) -> None:
+    """Print what the rules would have raised.
+
+    On stored samples, with the numbers in force or with others; writes nothing.
+    """
+    from backend.cli.rules import read_numbers
+    from backend.cli.rules import try_rules as run
+
+    others = None if numbers is None else read_numbers(numbers)
+    _run(run(_settings(), since=since, station=station, numbers=others, version=version))
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from backend.alerts.rules.model import CarLimits
 from backend.alerts.rules.quantities import Battery, Sample, robust_slope_per_min
+from backend.alerts.rules.table import SAMPLE_RULES
 from backend.alerts.rules.watch import ConnectorWatch, Finding
 
 T0 = datetime(2026, 7, 1, 4, 0, tzinfo=UTC)
@@ -163,7 +164,8 @@ class TestOtherRules:
 
     def test_ask_nothing_of_a_battery_on_ac(self) -> None:
         watch = ConnectorWatch("ac")
-        assert not any(rule.of_car for rule in watch.rules)
+        battery = {rule.code for rule in SAMPLE_RULES if rule.source == "battery"}
+        assert not any(rule.code in battery for rule in watch.rules)
         assert run(watch, *(ac(n) for n in range(10))) == []
 
     def test_take_a_stations_own_numbers(self) -> None:
@@ -247,3 +249,53 @@ class TestARestart:
         again.load(after.dump(), newest=after.newest, start_meter=after.trail.start_meter)
         assert run(again, dc(2, temp_max_c=75, temp_min_c=73)) == []
         assert run(again, *(dc(n, every_s=300) for n in range(3, 6))) == [("battery_temp_high", "cleared", "critical")]
+
+
+class TestPowerBelowHalfOfTheOffer:
+    def watch(self, kind: str = "dc") -> ConnectorWatch:
+        return ConnectorWatch(kind, offer_w=60_000 if kind == "dc" else 7000)
+
+    def slow(self, *, power_w: int, soc_pct: float = 40, minutes: int = 13) -> list[Sample]:
+        return [dc(n, every_s=60, power_w=power_w, soc_pct=soc_pct + n * 0.01) for n in range(minutes)]
+
+    def test_for_ten_minutes_is_told_as_news_not_as_a_warning(self) -> None:
+        assert run(self.watch(), *self.slow(power_w=29_000)) == [("charge_slow", "raised", "info")]
+
+    @pytest.mark.parametrize(("power_w", "soc_pct", "minutes"), [(30_000, 40, 13), (29_000, 80, 13), (29_000, 40, 11)])
+    def test_is_nothing_at_half_while_the_battery_tapers_or_before_the_time(
+        self, power_w: int, soc_pct: float, minutes: int
+    ) -> None:
+        assert run(self.watch(), *self.slow(power_w=power_w, soc_pct=soc_pct, minutes=minutes)) == []
+
+    def test_is_over_when_the_power_is_back(self) -> None:
+        back = [dc(20 + n, every_s=60, power_w=50_000) for n in range(2)]
+        said = run(self.watch(), *self.slow(power_w=29_000), *back)
+        assert said == [("charge_slow", "raised", "info"), ("charge_slow", "cleared", "info")]
+
+    def test_is_told_on_ac_too(self) -> None:
+        samples = [replace(s, battery=None) for s in self.slow(power_w=3000)]
+        assert run(self.watch("ac"), *samples) == [("charge_slow", "raised", "info")]
+
+
+class TestNumbersOfAStation:
+    @pytest.mark.parametrize(
+        ("chemistry", "volts", "level"),
+        [("lfp", 3.56, "warning"), ("lfp", 3.54, None), ("ncm", 4.2, None), ("ncm", 4.26, "warning")],
+    )
+    def test_of_one_chemistry_leave_the_others_alone(self, chemistry: Any, volts: float, level: str | None) -> None:
+        watch = ConnectorWatch("dc", car=CarLimits(chemistry), overrides={"cell_voltage_high": {"warning.lfp": 3.55}})
+        said = run(watch, dc(1, cell_v_max=volts), dc(2, cell_v_max=volts))
+        assert said == ([] if level is None else [("cell_voltage_high", "raised", level)])
+
+    def test_come_after_the_cars_own_limit(self) -> None:
+        watch = ConnectorWatch(
+            "dc", car=CarLimits("lfp", cell_v_limit=3.7), overrides={"cell_voltage_high": {"warning.lfp": 3.55}}
+        )
+        assert run(watch, dc(1, cell_v_max=3.6), dc(2, cell_v_max=3.6)) == []
+
+    def test_that_change_hold_for_the_next_sample_and_keep_what_is_raised(self) -> None:
+        watch = ConnectorWatch("dc")
+        assert run(watch, dc(1, temp_max_c=61), dc(2, temp_max_c=61)) == [("battery_temp_high", "raised", "warning")]
+        watch.set_overrides({"battery_temp_high": {"warning": 55}})
+        assert run(watch, dc(3, temp_max_c=57), dc(4, temp_max_c=57)) == []
+        assert run(watch, dc(5, temp_max_c=50), dc(6, temp_max_c=50)) == [("battery_temp_high", "cleared", "warning")]

@@ -59,7 +59,10 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A rule's value is a quantity of the samples (`quantities.QUANTITIES`), bad above or below its thresholds."""
+    """A rule's value is a quantity of the samples (`quantities.QUANTITIES`), bad above or below its thresholds.
+
+    `mild` is the level of the first threshold: `info` for what only the resident has to know.
+    """
 
     quantity: str
     warning: Threshold | None = None
@@ -67,6 +70,7 @@ class Measure:
     bad: Literal["above", "at_or_above", "at_or_below"] = "at_or_above"
     clear_by: float = 0.0
     persistence: int = 2
+    mild: Level = "warning"
     kinds: frozenset[str] = frozenset({"ac", "dc"})
     critical_only_if: tuple[str, float] | None = None
 
@@ -91,19 +95,20 @@ class Rule:
 
 
 def adjust(rule: Rule, override: Mapping[str, float]) -> Rule | None:
-    """Apply a station's own numbers (`warning`, `critical`, `clear_by`, `persistence`; `off` set drops the rule).
+    """Apply numbers of a company or station (`warning`, `critical`, `clear_by`, `persistence`; `off` drops the rule).
 
-    A station's number replaces our default only: the car's own limit still comes first.
+    `critical.lfp` holds for one chemistry only, and comes before `critical`. Such a number replaces our default only:
+    the car's own limit still comes first.
     """
     if override.get("off"):
         return None
     when = rule.when
     if isinstance(when, Word):
         return rule
-    if "warning" in override and when.warning is not None:
-        when = replace(when, warning=replace(when.warning, value=override["warning"], by_chemistry={}))
-    if "critical" in override and when.critical is not None:
-        when = replace(when, critical=replace(when.critical, value=override["critical"], by_chemistry={}))
+    if when.warning is not None:
+        when = replace(when, warning=_with_numbers(when.warning, "warning", override))
+    if when.critical is not None:
+        when = replace(when, critical=_with_numbers(when.critical, "critical", override))
     return replace(
         rule,
         when=replace(
@@ -112,3 +117,13 @@ def adjust(rule: Rule, override: Mapping[str, float]) -> Rule | None:
             persistence=max(1, int(override.get("persistence", when.persistence))),
         ),
     )
+
+
+CHEMISTRIES: tuple[Chemistry, ...] = ("ncm", "lfp", "unknown")
+
+
+def _with_numbers(threshold: Threshold, name: str, override: Mapping[str, float]) -> Threshold:
+    if name in override:
+        threshold = replace(threshold, value=override[name], by_chemistry={})
+    own = {kind: override[f"{name}.{kind}"] for kind in CHEMISTRIES if f"{name}.{kind}" in override}
+    return replace(threshold, by_chemistry={**threshold.by_chemistry, **own}) if own else threshold

@@ -18,6 +18,8 @@ JUMP_MIN_SPAN_S = 5.0
 JUMP_MAX_SPAN_S = 20.0
 POWER_FLOWS_W = 1000
 """Above this a whole Wh passes within seconds, so that a meter that stands still is frozen."""
+TAPER_FROM_SOC_PCT = 80
+"""From here on a DC battery takes less by itself; below the offer is then no news."""
 TEMP_RANGE_C = (-50.0, 200.0)
 """What GB/T 27930 can express, upper end excluded (its 0xFA and above mean "no value")."""
 CELL_RANGE_V = (0.0, 6.0)
@@ -64,6 +66,8 @@ class Trail:
     fingerprint: tuple[float, ...] = ()
     fingerprint_since: float = 0.0
     soc_step: float = 0.0
+    offer_w: int | None = None
+    slow_since: float | None = None
 
     def take(self, sample: Sample) -> bool:
         """Remember a sample that is newer than all before; says whether it begins a session."""
@@ -71,6 +75,7 @@ class Trail:
         if self.meter is None or sample.meter_wh != self.meter or sample.power_w < POWER_FLOWS_W:
             self.meter_since = at
         self.meter = sample.meter_wh
+        self._follow_power(sample, at)
         begins = False
         if sample.status not in ("charging", "suspended", "finishing"):
             self.start_meter = None
@@ -94,6 +99,20 @@ class Trail:
         if print_ != self.fingerprint or sample.power_w < POWER_FLOWS_W:
             self.fingerprint, self.fingerprint_since = print_, at
         return begins
+
+    def _follow_power(self, sample: Sample, at: float) -> None:
+        battery = sample.battery
+        tapers = battery is not None and battery.soc_pct >= TAPER_FROM_SOC_PCT
+        slow = (
+            self.offer_w is not None
+            and sample.status == "charging"
+            and not tapers
+            and sample.power_w < self.offer_w / 2
+        )
+        if not slow:
+            self.slow_since = None
+        elif self.slow_since is None:
+            self.slow_since = at
 
 
 def is_temp(value: float) -> bool:
@@ -223,6 +242,11 @@ def bms_missing(sample: Sample, trail: Trail, car: CarLimits | None) -> float | 
     return 1.0 if sample.battery is None and sample.status == "charging" and sample.power_w >= POWER_FLOWS_W else 0.0
 
 
+def below_offer(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
+    """Seconds for which less than half of the offered power has flowed, on DC below the taper."""
+    return 0.0 if trail.slow_since is None else sample.at.timestamp() - trail.slow_since
+
+
 Quantity = Callable[[Sample, Trail, CarLimits | None], float | None]
 
 
@@ -252,6 +276,7 @@ QUANTITIES: dict[str, Quantity] = {
     "impossible_values": impossible_values,
     "stuck_s": stuck,
     "bms_missing": bms_missing,
+    "below_offer_s": below_offer,
     "flag:over_current": flag("over_current"),
     "flag:over_temp": flag("over_temp"),
     "flag:insulation": flag("insulation"),
@@ -259,5 +284,9 @@ QUANTITIES: dict[str, Quantity] = {
 
 FROM_TRAIL = frozenset(
     {"temp_slope_c_per_min", "temp_jump_c_per_s", "soc_jump_pct", "meter_frozen_s", "energy_per_battery", "stuck_s"}
+    | {"below_offer_s"}
 )
 """Quantities of a stretch of time; a late sample does not have them."""
+
+OF_SESSION = frozenset({"insulation_ohm_per_v", "energy_per_battery", "stuck_s", "bms_missing", "below_offer_s"})
+"""Quantities that exist only while a car charges: with its session what they raised is over."""

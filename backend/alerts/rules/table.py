@@ -47,13 +47,17 @@ SMOKE_RULES: tuple[Rule, ...] = (
     _said("smoke_test", "smoke", "info", ("test",), ("normal",), ()),
 )
 
-CAMERA_RULES: tuple[Rule, ...] = (_said("camera_fire", "camera", "critical", ("smoke", "flame"), (), FIRE),)
+CAMERA_RULES: tuple[Rule, ...] = (
+    _said("camera_fire", "camera", "critical", ("smoke", "flame"), (), FIRE),
+    _said("person_in_danger", "camera", "info", ("person",), (), ()),
+)
 
 LOCK_RULES: tuple[Rule, ...] = (
     _said("lock_forced", "lock", "warning", ("forced",), (), ("make_task",)),
     _said("lock_raise_error", "lock", "warning", ("raise_error",), (), ("make_task",)),
     _said("lock_lower_error", "lock", "warning", ("lower_error",), (), ("make_task",)),
     _said("lock_low_battery", "lock", "warning", ("low_battery",), (), ("make_task",)),
+    _said("lock_error", "lock", "warning", ("error",), (), ("make_task",)),
     _said("lock_no_answer", "lock", "warning", ("no_answer",), (), ("make_task",)),
 )
 
@@ -175,6 +179,12 @@ SAMPLE_RULES: tuple[Rule, ...] = (
         "charger",
         Measure("energy_per_battery", critical=Threshold(1.1), bad="above", kinds=DC),
         CHARGER,
+    ),
+    Rule(
+        "charge_slow",
+        "charger",
+        Measure("below_offer_s", warning=Threshold(600), mild="info"),
+        {"info": ("tell_resident",)},
     ),
     Rule("sensor_impossible", "sensor", Measure("impossible_values", warning=Threshold(1)), TASK),
     Rule("sensor_stuck", "sensor", Measure("stuck_s", warning=Threshold(600), kinds=DC), TASK),

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from backend.alerts.rules.model import RANK, CarLimits, Level, Measure, Rule, adjust
-from backend.alerts.rules.quantities import FROM_TRAIL, QUANTITIES, Quantity, Sample, Trail
+from backend.alerts.rules.quantities import FROM_TRAIL, OF_SESSION, QUANTITIES, Quantity, Sample, Trail
 from backend.alerts.rules.table import SAMPLE_RULES
+
+LEVELS: dict[str, Level] = {"info": "info", "warning": "warning", "critical": "critical"}
 
 Change: TypeAlias = Literal["raised", "cleared"]
 
@@ -47,6 +49,7 @@ class Compiled:
     only_if: tuple[Quantity, float] | None
     first: float
     of_car: bool
+    mild: Level = "warning"
 
     def level_of(self, value: float, sample: Sample, trail: Trail, car: CarLimits | None) -> Level | None:
         """The level of a value; `value` and limits are already turned so that more is worse."""
@@ -57,7 +60,7 @@ class Compiled:
             if other is not None and other >= self.only_if[1]:
                 return "critical"
         if self.warning is not None and (value > self.warning if self.strict else value >= self.warning):
-            return "warning"
+            return self.mild
         return None
 
 
@@ -109,10 +112,16 @@ def compile_rules(
                 if when.critical_only_if is None
                 else (QUANTITIES[when.critical_only_if[0]], when.critical_only_if[1]),
                 first=first,
-                of_car=rule.source == "battery",
+                of_car=is_of_car(rule),
+                mild=when.mild,
             )
         )
     return tuple(compiled)
+
+
+def is_of_car(rule: Rule) -> bool:
+    """Whether what the rule raises is over with the session: nothing measures that car any more."""
+    return rule.source == "battery" or (isinstance(rule.when, Measure) and rule.when.quantity in OF_SESSION)
 
 
 @dataclass(slots=True)
@@ -128,8 +137,10 @@ class ConnectorWatch:
     newest: tuple[int, int] = (-1, -1)
     recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     touched: bool = False
+    offer_w: int | None = None
 
     def __post_init__(self) -> None:
+        self.trail.offer_w = self.offer_w
         self.rules = compile_rules(kind=self.kind, car=self.car, overrides=self.overrides)
 
     def set_car(self, car: CarLimits | None) -> None:
@@ -137,6 +148,14 @@ class ConnectorWatch:
         if car != self.car:
             self.car = car
             self.rules = compile_rules(kind=self.kind, car=car, overrides=self.overrides)
+
+    def set_overrides(self, overrides: Mapping[str, Mapping[str, float]]) -> None:
+        """Take other numbers of the company or station; what is raised stays raised and clears by the new ones."""
+        if overrides != self.overrides:
+            self.overrides = overrides
+            self.rules = compile_rules(kind=self.kind, car=self.car, overrides=overrides)
+            known = {rule.code for rule in self.rules}
+            self.counters = {code: c for code, c in self.counters.items() if code in known or c.level is not None}
 
     def observe(self, sample: Sample) -> list[Finding]:
         """Run one sample through the rules; a repeat of one of the last changes nothing."""
@@ -199,7 +218,7 @@ class ConnectorWatch:
         for code, values in dumped.items():
             level = values.get("level")
             self.counters[code] = Counter(
-                level="critical" if level == "critical" else "warning" if level == "warning" else None,
+                level=LEVELS.get(level) if isinstance(level, str) else None,
                 bad=int(values.get("bad") or 0),
                 critical=int(values.get("critical") or 0),
                 good=int(values.get("good") or 0),
@@ -236,7 +255,7 @@ def _rise(rule: Compiled, counter: Counter, bad: int, critical: int, value: floa
     if critical >= rule.persistence:
         reached = "critical"
     elif bad >= rule.persistence and rule.warning is not None:
-        reached = "warning"
+        reached = rule.mild
     if RANK[reached] <= RANK[counter.level] or reached is None:
         return None
     counter.level = reached

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from backend.alerts import store
+from backend.alerts import store, store_rules
 from backend.alerts.rules.model import CarLimits
 from backend.alerts.rules.quantities import Battery
 from backend.alerts.rules.quantities import Sample as RuleSample
 from backend.alerts.rules.table import BY_CODE
 from backend.alerts.rules.watch import ConnectorWatch, Finding
+from backend.alerts.service import thresholds
 from backend.alerts.service.raising import Report, clear_alert, raise_alert
 from backend.alerts.store import WatchRow
 from backend.stations import service as stations
@@ -29,6 +30,9 @@ class SampleEvaluator:
     def __init__(self) -> None:
         self._watches: dict[UUID, ConnectorWatch] = {}
         self._refreshed: dict[UUID, datetime] = {}
+        self._stations: dict[UUID, UUID] = {}
+        self._revision: tuple[int, datetime | None] = (0, None)
+        self._revised_at: datetime | None = None
 
     async def evaluate(self, samples: Sequence[Sample], now: datetime) -> int:
         """Run samples through the rules and raise or clear what they say; returns how many findings there were.
@@ -58,6 +62,7 @@ class SampleEvaluator:
 
     async def _refresh(self, samples: Sequence[Sample], now: datetime) -> None:
         """Make the watches of new connectors, and renew what DC sessions under way are judged by."""
+        await self._take_new_numbers(now)
         due = {
             s.connector_id
             for s in samples
@@ -73,12 +78,31 @@ class SampleEvaluator:
             if watch is None:
                 connector = await stations.get_connector(connector_id=connector_id)
                 station = await stations.get_station(station_id=connector.station_id)
-                watch = ConnectorWatch(connector.kind, overrides=station.settings.alert_rules)
+                overrides = await thresholds.overrides_for(station=station)
+                watch = ConnectorWatch(connector.kind, overrides=overrides, offer_w=connector.max_power_w)
+                self._stations[connector_id] = station.id
                 if row is not None:
                     watch.load(row.counters, newest=(row.boot, row.seq), start_meter=row.start_meter_wh)
                 self._watches[connector_id] = watch
             watch.set_car(None if row is None else row.car)
             self._refreshed[connector_id] = now
+
+    async def _take_new_numbers(self, now: datetime) -> None:
+        """Give every watch the numbers in force when a version has been approved since the last look."""
+        if self._revised_at is not None and now - self._revised_at < REFRESH_AFTER:
+            return
+        self._revised_at = now
+        revision = await store_rules.revision()
+        if revision == self._revision:
+            return
+        overrides: dict[UUID, dict[str, dict[str, float]]] = {}
+        for connector_id, watch in self._watches.items():
+            station_id = self._stations[connector_id]
+            if station_id not in overrides:
+                station = await stations.get_station(station_id=station_id)
+                overrides[station_id] = await thresholds.overrides_for(station=station)
+            watch.set_overrides(overrides[station_id])
+        self._revision = revision
 
 
 def _row(connector_id: UUID, watch: ConnectorWatch) -> WatchRow:

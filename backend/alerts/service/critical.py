@@ -6,7 +6,7 @@ from backend.alerts import store
 from backend.alerts.rules.quantities import Trail
 from backend.alerts.rules.table import BY_CODE
 from backend.alerts.rules.watch import compile_rules
-from backend.alerts.service import rule_sample
+from backend.alerts.service import rule_sample, thresholds
 from backend.alerts.service.raising import Report, raise_alert
 from backend.core import db
 from backend.stations import service as stations
@@ -38,8 +38,9 @@ async def judge_critical(*, event: CriticalSample, now: datetime) -> list[str]:
             reading=event.sample,
         )
     )
+    overrides = await thresholds.overrides_for(station=station)
     raised: list[str] = []
-    for rule in compile_rules(kind=connector.kind, car=car, overrides=station.settings.alert_rules):
+    for rule in compile_rules(kind=connector.kind, car=car, overrides=overrides):
         value = None if rule.from_trail else rule.quantity(sample, Trail(), car)
         if value is None or rule.level_of(value * rule.sign, sample, Trail(), car) != "critical":
             continue

@@ -50,10 +50,10 @@ async def hear(
     """Raise the rule that a device's word means, and clear those it ends. Unknown words mean nothing."""
     rule = rule_for_word(rules, word)
     if rule is not None and isinstance(rule.when, Word):
-        device = await stations.get_device(device_id=event.device_id)
         if rule.when.level == "info":
             await _log_only(rule, word, event, now)
             return
+        device = await stations.get_device(device_id=event.device_id)
         report = Report(
             device_id=event.device_id,
             station_id=event.station_id,

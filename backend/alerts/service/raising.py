@@ -230,6 +230,8 @@ async def _tell_resident(rule: Rule, level: Level, alert: AlertView, station: St
         return
     if rule.source == "battery":
         template = "battery_critical" if level == "critical" else "battery_warning"
+    elif rule.code == "charge_slow":
+        template = "charge_slow"
     elif level == "critical":
         template = "charge_stopped_for_safety"
     else:
@@ -297,11 +299,15 @@ async def clear_alert(
     occurred_at: datetime,
     now: datetime,
     bay_id: UUID | None = None,
+    why: str | None = None,
 ) -> bool:
-    """Clear an open alert by the device's word; a word older than the newest report of the alert changes nothing."""
+    """Clear an open alert by the device's word; a word older than the newest report of the alert changes nothing.
+
+    With `why` it is cleared because what it was about is over, whatever the dates, and the reason is kept.
+    """
     async with db.transaction():
         alert = await store.find_open_alert(device_id, connector_id, bay_id, code, lock=True)
-        if alert is None or occurred_at < alert.last_at:
+        if alert is None or (why is None and occurred_at < alert.last_at):
             return False
         await store.save_alert(alert.id, {"cleared_at": now})
         await store.add_log(
@@ -315,9 +321,10 @@ async def clear_alert(
             connector_id=connector_id,
             incident_id=alert.incident_id,
             occurred_at=occurred_at,
+            detail={} if why is None else {"why": why},
         )
         if alert.incident_id is not None:
-            detail = {"device_id": str(device_id)}
+            detail = {"device_id": str(device_id), **({} if why is None else {"why": why})}
             await store_incidents.add_step(
                 alert.incident_id, at=now, kind="alarm", what=f"{code}_cleared", detail=detail
             )
