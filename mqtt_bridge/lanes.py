@@ -29,6 +29,8 @@ class Lanes:
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._seen_free: dict[int, int] = {}
         self.held: set[int] = set()
+        self.others = False
+        """Whether other lanes than our own were registered when last looked."""
 
     async def take_own(self) -> int:
         """Hold the lowest free lane, registering a new one when all are held; waits for PostgreSQL."""
@@ -44,6 +46,7 @@ class Lanes:
                             number,
                             self._now(),
                         )
+                        self.others = any(other != number for other in numbers)
                         return number
             except (
                 OSError,
@@ -62,7 +65,9 @@ class Lanes:
         """
         connection = await self._connect()
         found = []
-        for number in await self._numbers(connection):
+        numbers = await self._numbers(connection)
+        self.others = any(number not in self.held for number in numbers)
+        for number in numbers:
             if number in self.held:
                 continue
             if not await self._lock(connection, number):

@@ -257,6 +257,12 @@ class Link:
         if self._unwanted and self.connected.is_set():
             self._client.unsubscribe(self._unwanted)
 
+    def change(self, *, wanted: Sequence[str], unwanted: Sequence[str]) -> None:
+        """Subscribe to `wanted`, then unsubscribe from `unwanted`: in this order nothing falls between the two."""
+        self._filters, self._unwanted = list(wanted), list(unwanted)
+        if self.connected.is_set():
+            self._subscribe()
+
     async def end_session(self) -> None:
         """Disconnect and have the broker forget the session."""
         properties = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
@@ -309,13 +315,16 @@ class Link:
         self._unacknowledged = 0
         self.connected_at = self._now()
         self.connected.set()
+        self._subscribe()
+        log.info("mqtt_connected", client=self.client_id)
+
+    def _subscribe(self) -> None:
         handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if self._retained else SubscribeOptions.RETAIN_DO_NOT_SEND
         options = SubscribeOptions(qos=self._qos, retainHandling=handling)
-        if self._unwanted:
-            self._client.unsubscribe(self._unwanted)
         if self._filters:
             self._client.subscribe([(name, options) for name in self._filters])
-        log.info("mqtt_connected", client=self.client_id)
+        if self._unwanted:
+            self._client.unsubscribe(self._unwanted)
 
     def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if getattr(reason, "value", 0) == SESSION_TAKEN_OVER:

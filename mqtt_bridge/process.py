@@ -20,7 +20,8 @@ from mqtt_bridge.settings import Settings
 
 log = structlog.get_logger()
 
-SHARE: Final = "linli"
+PLAIN: Final = topics.telemetry_filter()
+SHARED: Final = f"$share/linli/{PLAIN}"
 SIGHT_EVERY_S: Final = 2.0
 LANES_EVERY_S: Final = 3.0
 COUNTERS_EVERY_S: Final = 30.0
@@ -74,6 +75,7 @@ class Process:
 
     async def _work(self, number: int) -> None:
         safety, telemetry = self._safety_link(number), self._telemetry_link(number)
+        self._share_telemetry(telemetry, alone=not self._lanes.others)
         commands = Commands(dsn=self._settings.database_url, pool=self._pool, link=safety, now=self._now)
         jobs: list[Awaitable[None]] = [
             safety.run(),
@@ -102,11 +104,20 @@ class Process:
         return Link(
             url=self._settings.mqtt_url,
             client_id=f"linli-bridge-telemetry-{number}",
-            filters=[f"$share/{SHARE}/{topics.telemetry_filter()}"],
+            filters=[SHARED],
             now=self._now,
             session_expiry_s=self._settings.session_expiry_s,
             receive_maximum=self._settings.receive_maximum,
         )
+
+    @staticmethod
+    def _share_telemetry(link: Link, *, alone: bool) -> None:
+        """Share the telemetry with the twins; alone, take it by a plain subscription.
+
+        Mosquitto forgets the shared subscriptions of its sessions when it is restarted (2.0.11; it keeps plain ones):
+        what devices send before the bridge is back finds no subscriber then. Between the two ways messages come twice.
+        """
+        link.change(wanted=[PLAIN if alone else SHARED], unwanted=[SHARED if alone else PLAIN])
 
     async def _read_retained(self, number: int, safety: Link) -> None:
         await safety.connected.wait()
@@ -134,7 +145,8 @@ class Process:
                 self._blind_until = now
 
     async def _watch_lanes(self, number: int, safety: Link, telemetry: Link) -> None:
-        """Keep our lane, and drain those whose bridge is gone."""
+        """Keep our lane, drain those whose bridge is gone, and share the telemetry while there are twins."""
+        shared = self._lanes.others
         while True:
             await asyncio.sleep(LANES_EVERY_S)
             try:
@@ -145,6 +157,9 @@ class Process:
                     log.warning("draining_lane_of_a_dead_twin", lane=other)
                     await self._drain(other)
                     await self._lanes.retire(other)
+                if self._lanes.others != shared:
+                    shared = self._lanes.others
+                    self._share_telemetry(telemetry, alone=not shared)
             except POSTGRES_AWAY as error:
                 log.warning("lanes_not_watched", error=type(error).__name__)
 
@@ -163,8 +178,8 @@ class Process:
         try:
             await safety.connected.wait()
             await telemetry.connected.wait()
-            for link in (safety, telemetry):
-                link.unsubscribe()
+            safety.unsubscribe()
+            telemetry.change(wanted=[], unwanted=[PLAIN, SHARED])
             while not all(link.idle_s() > DRAINED_AFTER_S for link in (safety, telemetry)):  # noqa: ASYNC110  time passes
                 await asyncio.sleep(0.5)
             for link in (safety, telemetry):

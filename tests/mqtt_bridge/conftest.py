@@ -54,6 +54,9 @@ class Devices:
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
 
+    def are_connected(self) -> bool:
+        return self._client.is_connected()
+
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         self._client.publish(topic, payload, qos=1, retain=retain)
 

@@ -270,3 +270,25 @@ class TestFaults:
         assert await count("SELECT count(*) FROM device_message") == total // 3
         assert await count("SELECT count(*) FROM pgqueuer") == total // 3
         assert process.poll() is None
+
+    async def test_misses_nothing_that_devices_say_to_a_restarted_broker_before_it_is_back(
+        self, demo: DemoStation, bridges: Bridges, devices: Devices, valkey: Redis, mosquitto: MosquittoServer
+    ) -> None:
+        """Mosquitto 2.0.11 forgets shared subscriptions at its restart; one bridge alone does not depend on them."""
+        process = bridges.start()
+        await until(lambda: count("SELECT count(*) FROM platform_sight WHERE role = 'bridge'"))
+        process.kill()
+        process.wait()
+        await asyncio.to_thread(mosquitto.stop)
+        await asyncio.to_thread(mosquitto.start)
+        await until(devices.are_connected)
+        charger = topic(demo, "charger", demo.ac.charger.code, "telemetry")
+        for number in range(200):
+            devices.publish(charger, said.payload("charger", "telemetry", at=now(), seq=number))
+        devices.flush()
+        bridges.start()
+
+        async def all_there() -> bool:
+            return len({item.payload for item in await stream_items(valkey)}) == 200
+
+        await until(all_there, seconds=40)
