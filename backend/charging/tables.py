@@ -101,6 +101,7 @@ class ChargeOrderLine(Table, tablename="charge_order_line"):
     service_e4 = Integer()
     energy_fee_fen = BigInt()
     service_fee_fen = BigInt()
+    included_wh = BigInt(default=0, help_text="free of service fee by a package")
 
 
 class OverstayLook(Table, tablename="overstay_look"):
@@ -124,3 +125,20 @@ class OrderDispute(Table, tablename="order_dispute"):
     answer = Text(null=True, default=None)
     answered_by = UUID(null=True, default=None)
     answered_at = Timestamptz(null=True, default=None)
+
+
+class DiscountCredit(Table, tablename="discount_credit"):
+    """A promised discount on the account's next bills of one company, until it expires; never cash.
+
+    `reference` names what it makes good, once.
+    """
+
+    id = UUID(primary_key=True, default=new_id)
+    account_id = UUID(default=None)
+    operator_company_id = UUID(default=None)
+    reference = Varchar(length=80, unique=True)
+    amount_fen = BigInt()
+    remaining_fen = BigInt()
+    granted_at = Timestamptz(default=None)
+    expires_at = Timestamptz(default=None)
+    last_order_id = UUID(null=True, default=None)

@@ -54,6 +54,39 @@ class ReservationNotUsed(Event, frozen=True, kw_only=True):
     at: datetime
 
 
+class ReservationMoved(Event, frozen=True, kw_only=True):
+    """A booking has another place at its station, or none changed but its owner changed the slot (`reason` change)."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    from_connector_id: UUID
+    connector_id: UUID
+    reason: str
+    at: datetime
+
+
+class BookingStranded(Event, frozen=True, kw_only=True):
+    """A booking's place cannot serve it and no equivalent one is free: the fallback plan takes over."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    connector_id: UUID
+    reason: str
+    starts_at: datetime
+    at: datetime
+
+
+class BookingRestored(Event, frozen=True, kw_only=True):
+    """The place of a stranded booking can serve it again."""
+
+    reservation_id: UUID
+    account_id: UUID
+    station_id: UUID
+    at: datetime
+
+
 class BookingSuspended(Event, frozen=True, kw_only=True):
     """An account may not book until `until` after too many no-shows."""
 

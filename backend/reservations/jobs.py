@@ -7,10 +7,12 @@ import msgspec
 from backend.bays.events import BayFreed, BayOccupied
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
-from backend.reservations.service import bookings, claims
+from backend.reservations.service import bookings, claims, moving, outages
 from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, LapseDue
 from backend.reservations.service.claims import ConnectorTaken
-from backend.telemetry.events import PlateRead
+from backend.reservations.service.moving import ReadyDue
+from backend.reservations.service.outages import FAULT_SETTLES, OutageDue
+from backend.telemetry.events import ConnectorStatusChanged, PlateRead
 
 JOBS = Jobs("reservations")
 
@@ -25,6 +27,39 @@ class ArrivedEarly(msgspec.Struct, frozen=True, kw_only=True):
 async def lapse(due: LapseDue, job: JobContext) -> None:
     """Give back a slot nobody came for."""
     await bookings.lapse(reservation_id=due.reservation_id, now=job.now)
+
+
+@JOBS.timer("ready", ReadyDue)
+async def ready(due: ReadyDue, job: JobContext) -> None:
+    """Look whether a booking's place can serve it."""
+    await moving.check_ready(reservation_id=due.reservation_id, now=job.now)
+
+
+@JOBS.on(ConnectorStatusChanged)
+async def note_connector(event: ConnectorStatusChanged, job: JobContext) -> None:
+    """A connector broke (bookings move if it stays so for a minute), or works again."""
+    if event.status in ("faulted", "unavailable"):
+        async with db.transaction():
+            due = OutageDue(connector_id=event.connector_id)
+            await jobs.schedule("reservations.outage", due, due_at=job.now + FAULT_SETTLES, now=job.now)
+    elif event.status != "unknown":
+        await outages.connector_works(connector_id=event.connector_id, now=job.now)
+
+
+@JOBS.timer("outage", OutageDue)
+async def outage(due: OutageDue, job: JobContext) -> None:
+    """A connector has been broken for a while."""
+    await outages.connector_failed(connector_id=due.connector_id, now=job.now)
+
+
+@JOBS.on(BayOccupied)
+async def look_at_strangers(event: BayOccupied, job: JobContext) -> None:
+    """A car in a bay that is booked now, and not the booker's: look at the place in a minute, it may drive on."""
+    for booked in await bookings.list_due_in_bay(bay_id=event.bay_id, at=job.now):
+        if booked.plate_hash != event.plate_hash:
+            async with db.transaction():
+                due = ReadyDue(reservation_id=booked.id)
+                await jobs.schedule("reservations.ready", due, due_at=job.now + moving.LOOK_AGAIN, now=job.now)
 
 
 @JOBS.on(PlateRead)

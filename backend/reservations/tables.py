@@ -62,6 +62,49 @@ class Reservation(Table, tablename="reservation"):
     sequence = Integer(default=0, help_text="rises with each change, for calendars (RFC 5545 SEQUENCE)")
     created_at = Timestamptz(default=None)
     updated_at = Timestamptz(default=None)
+    stranded_at = Timestamptz(null=True, default=None, help_text="since when its place cannot serve it")
+    changes = Integer(default=0, help_text="how often its owner changed it")
+    relocated_to = UUID(null=True, default=None, help_text="the booking at another station that took its place")
+
+
+class ReservationMove(Table, tablename="reservation_move"):
+    """Why a booking went to another place, or could not; append only."""
+
+    id = UUID(primary_key=True, default=new_id)
+    reservation_id = UUID(default=None)
+    station_id = UUID(default=None)
+    outcome = Varchar(length=10)
+    reason = Varchar(length=20)
+    actor = Varchar(length=60)
+    from_connector_id = UUID(default=None)
+    from_bay_id = UUID(null=True, default=None)
+    to_connector_id = UUID(null=True, default=None)
+    to_bay_id = UUID(null=True, default=None)
+    at = Timestamptz(default=None)
+
+
+class ConnectorOutage(Table, tablename="connector_outage"):
+    """A connector that cannot serve anybody for now; bookings of the coming hours are moved away while it is open."""
+
+    id = UUID(primary_key=True, default=new_id)
+    connector_id = UUID(default=None)
+    station_id = UUID(default=None)
+    reason = Varchar(length=20)
+    began_at = Timestamptz(default=None)
+    ended_at = Timestamptz(null=True, default=None)
+
+
+class SuspensionAppeal(Table, tablename="suspension_appeal"):
+    """A resident's objection to a suspension, and how it was decided."""
+
+    id = UUID(primary_key=True, default=new_id)
+    suspension_id = UUID(default=None, unique=True)
+    account_id = UUID(default=None)
+    operator_company_id = UUID(default=None)
+    text_cipher = Bytea()
+    made_at = Timestamptz(default=None)
+    decided_at = Timestamptz(null=True, default=None)
+    lifted = Boolean(null=True, default=None)
 
 
 class BookingSuspension(Table, tablename="booking_suspension"):

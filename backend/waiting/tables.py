@@ -66,3 +66,37 @@ class QueueEntry(Table, tablename="queue_entry"):
     offer_claim_id = UUID(null=True, default=None)
     offer_expires_at = Timestamptz(null=True, default=None)
     closed_at = Timestamptz(null=True, default=None)
+
+
+class FallbackPlan(Table, tablename="fallback_plan"):
+    """What is done for one resident whose wait is predicted to pass five minutes; one open plan per car."""
+
+    id = UUID(primary_key=True, default=new_id)
+    station_id = UUID(default=None)
+    operator_company_id = UUID(default=None)
+    account_id = UUID(null=True, default=None)
+    plate_hash = Bytea(null=True, default=None)
+    reservation_id = UUID(null=True, default=None)
+    arrival_id = UUID(null=True, default=None)
+    cause = Varchar(length=20)
+    status = Varchar(length=12)
+    step = Varchar(length=20)
+    offer_station_id = UUID(null=True, default=None)
+    offer_connector_id = UUID(null=True, default=None)
+    offer_claim_id = UUID(null=True, default=None)
+    due_at = Timestamptz(null=True, default=None)
+    opened_at = Timestamptz(default=None)
+    closed_at = Timestamptz(null=True, default=None)
+
+
+class FallbackStep(Table, tablename="fallback_step"):
+    """One thing a fallback plan tried, with its time limit and what came of it; append only."""
+
+    id = UUID(primary_key=True, default=new_id)
+    plan_id = UUID(default=None)
+    step = Varchar(length=20)
+    outcome = Varchar(length=12)
+    station_id = UUID(null=True, default=None)
+    connector_id = UUID(null=True, default=None)
+    due_at = Timestamptz(null=True, default=None)
+    at = Timestamptz(default=None)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from backend.charging import store, store_orders
 from backend.charging.events import OrderClosed
 from backend.charging.rules.billing import Bill
 from backend.charging.rules.overstay import OverstayTerms, ZoneLook, charged_from, overstay_fee_fen
 from backend.charging.rules.settling import Evidence, decide_settlement, next_try
-from backend.charging.service import metering
+from backend.charging.service import allowances, credits, metering, statements
 from backend.charging.service.sessions import SessionTimer
 from backend.charging.store import SessionView
 from backend.charging.store_orders import DisputeView, OrderView
@@ -101,11 +103,15 @@ async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
         async with db.transaction():
             await jobs.schedule("charging.settle_again", SessionTimer(session_id), due_at=now + next_try(age), now=now)
         return None
-    bill = Bill(lines=()) if verdict == "review" else metering.price(session, measured.points)
     async with db.transaction():
+        bill = Bill(lines=())
+        if verdict == "bill":
+            allowance = await allowances.allowance_of(session, lock=True)
+            bill = metering.price(session, measured.points, allowance=allowance)
         order = _new_order(session, bill, reasons, await fee_from(session), now)
         if not await store_orders.add_order(order):
             return await store_orders.find_order_of_session(session_id)
+        await statements.expect(session, now=now)
     if verdict == "bill":
         await close_if_due(session_id=session_id, now=now)
     return await store_orders.find_order(order.id)
@@ -165,7 +171,15 @@ async def close_if_due(*, session_id: UUID, now: datetime) -> OrderView | None:
         if session.left_at is None and not cap_reached:
             return None
         total = order.energy_fee_fen + order.service_fee_fen + fee + order.parking_fee_fen - order.discount_fen
-        await _close(order, overstay_fee_fen=fee, total_fen=total, station_name=station.name, now=now)
+        discount = await credits.take(
+            account_id=order.account_id,
+            operator_company_id=order.operator_company_id,
+            order_id=order.id,
+            most_fen=total,
+            now=now,
+        )
+        order = msgspec.structs.replace(order, discount_fen=order.discount_fen + discount)
+        await _close(order, overstay_fee_fen=fee, total_fen=total - discount, station_name=station.name, now=now)
     return await store_orders.find_order(order.id)
 
 
@@ -174,12 +188,13 @@ async def _close(order: OrderView, *, overstay_fee_fen: int, total_fen: int, sta
         order.id,
         {
             "overstay_fee_fen": overstay_fee_fen,
+            "discount_fen": order.discount_fen,
             "total_fen": total_fen,
             "status": "unpaid" if total_fen > 0 else "free",
             "closed_at": now,
         },
     )
-    if total_fen > 0:
+    if total_fen > 0 or order.discount_fen > 0:
         await ledger.post_entry(
             kind="order_closed",
             reference_id=order.id,

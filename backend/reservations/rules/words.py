@@ -61,3 +61,6 @@ class ReservationView(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     created_at: datetime
     updated_at: datetime
+    stranded_at: datetime | None = None
+    changes: int = 0
+    relocated_to: UUID | None = None

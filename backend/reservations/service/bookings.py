@@ -109,7 +109,7 @@ async def cancel_reservation(*, account_id: UUID, reservation_id: UUID, now: dat
         station = await stations.get_station(station_id=booked.station_id)
         free_before = timedelta(seconds=station.settings.free_cancel_before_s)
         free = is_free_cancellation(starts_at=booked.starts_at, free_before=free_before, now=now)
-        late = not free and booked.status == "confirmed"
+        late = not free and booked.status == "confirmed" and booked.stranded_at is None
         reason = "cancelled_late" if late else "cancelled"
         await store.close_reservation(booked.id, "cancelled", reason, now, counts_as_no_show=late)
         await _give_back(booked, reason="booking cancelled", now=now)
@@ -239,6 +239,13 @@ async def find_booking_of_plate(*, station_id: UUID, plate_hash: bytes, at: date
     return await store.find_due_for_plate(station_id, plate_hash, at, station.settings.check_in_before_s)
 
 
+async def list_due_in_bay(*, bay_id: UUID, at: datetime) -> list[ReservationView]:
+    """Return the confirmed bookings of the bay whose check-in is open at `at`."""
+    station_id = (await stations.get_bay(bay_id=bay_id)).station_id
+    station = await stations.get_station(station_id=station_id)
+    return await store.list_due_in_bay(bay_id, at, station.settings.check_in_before_s)
+
+
 async def mark_fulfilled(*, reservation_id: UUID, now: datetime) -> None:
     """Record that the booking's car charges; one that never checked in arrived by doing so. Idempotent."""
     async with db.transaction():
@@ -272,8 +279,12 @@ async def lapse(*, reservation_id: UUID, now: datetime) -> None:
             due = LapseDue(reservation_id=booked.id)
             await jobs.schedule("reservations.lapse", due, due_at=booked.ends_at, now=now)
             return
-        counted = decision == "no_show"
-        await store.close_reservation(booked.id, "no_show", decision, now, counts_as_no_show=counted)
+        ours = booked.stranded_at is not None
+        counted = decision == "no_show" and not ours
+        if ours:
+            await store.close_reservation(booked.id, "failed", "no_connector", now)
+        else:
+            await store.close_reservation(booked.id, "no_show", decision, now, counts_as_no_show=counted)
         await _give_back(booked, reason="booking lapsed", now=now)
         await jobs.emit(
             ReservationNotUsed(
@@ -286,6 +297,9 @@ async def lapse(*, reservation_id: UUID, now: datetime) -> None:
             ),
             now=now,
         )
+        if ours:
+            station = await stations.get_station(station_id=booked.station_id)
+            await _tell(booked, station, "reservation_failed", now)
         if counted:
             station = await stations.get_station(station_id=booked.station_id)
             await _tell(booked, station, "reservation_no_show", now)

@@ -10,12 +10,14 @@ from backend.core import db, jobs
 from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.core.ids import new_id
 from backend.reservations.events import SlotReserved
+from backend.reservations.rules.moves import READY_BEFORE
 from backend.reservations.rules.periods import held_until
 from backend.reservations.rules.slots import Place, rank_places, refuse_slot
 from backend.reservations.rules.words import ClaimView, Power, ReservationView
 from backend.reservations.service import claims, slots
 from backend.reservations.service.bookings import LapseDue, on_the_clock
 from backend.reservations.service.claims import AgreementNeeded, VehicleElsewhere
+from backend.reservations.service.moving import ReadyDue
 from backend.reservations.store import bookings as store
 from backend.reservations.store import claims as claims_store
 from backend.stations import service as stations
@@ -114,7 +116,7 @@ async def reserve_slot(
     if agreement is None:
         raise AgreementNeeded
     longest = [c for c in connectors if ends_at - starts_at <= terms.longest(c.kind)]
-    places = await slots.places_of(longest, since=now, until=ends_at + slots.LOOK_BEYOND)
+    places = await slots.places_of(longest, since=now, until=ends_at + slots.LOOK_BEYOND, now=now)
     ranked = rank_places(places, starts_at=starts_at, ends_at=ends_at, now=now, terms=terms)
     async with db.transaction():
         await agreements.lock_agreement(agreement_id=agreement.id)
@@ -220,10 +222,17 @@ async def _claim_first_free(
     return None
 
 
+async def set_timers(booked: ReservationView, *, now: datetime) -> None:
+    """Set what watches over a slot: the look at its place, the reminders, the end of the hold."""
+    lapse = LapseDue(reservation_id=booked.id)
+    await jobs.schedule("reservations.lapse", lapse, due_at=booked.hold_until, now=now)
+    ready_at = max(now, booked.starts_at - READY_BEFORE)
+    await jobs.schedule("reservations.ready", ReadyDue(reservation_id=booked.id), due_at=ready_at, now=now)
+
+
 async def _record_booking(booked: ReservationView, *, now: datetime) -> None:
     await store.add_reservation(booked)
-    due = LapseDue(reservation_id=booked.id)
-    await jobs.schedule("reservations.lapse", due, due_at=booked.hold_until, now=now)
+    await set_timers(booked, now=now)
     await jobs.emit(
         SlotReserved(
             reservation_id=booked.id,

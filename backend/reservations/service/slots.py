@@ -9,11 +9,13 @@ import msgspec
 
 from backend.core.units import Point, distance_m
 from backend.reservations.rules.alternatives import Alternative, alternatives_at, nearest
+from backend.reservations.rules.moves import OUTAGE_HORIZON
 from backend.reservations.rules.periods import BEIJING, BookingTerms
 from backend.reservations.rules.slots import Place, SlotOffer, Span, day_slots, merge
 from backend.reservations.rules.words import CLASS_OF, Power, PowerClass
 from backend.reservations.service.claims import terms_of
 from backend.reservations.store import claims as claims_store
+from backend.reservations.store import moves as moves_store
 from backend.stations import service as stations
 from backend.stations.rules.topology import ConnectorView, StationView
 
@@ -54,7 +56,7 @@ async def day(*, station_id: UUID, on: date | None, power: Power | None, now: da
     if closes_at <= now or opens_at >= now + terms.ahead:
         return []
     connectors = await bookable_connectors(station=station, power=power)
-    places = await places_of(connectors, since=max(opens_at, now), until=closes_at + LOOK_BEYOND)
+    places = await places_of(connectors, since=max(opens_at, now), until=closes_at + LOOK_BEYOND, now=now)
     found: list[SlotView] = []
     for kind in ("ac", "dc"):
         of_kind = [place for place in places if place.power == kind]
@@ -79,13 +81,17 @@ async def bookable_connectors(
     ]
 
 
-async def places_of(connectors: Sequence[ConnectorView], *, since: datetime, until: datetime) -> list[Place]:
+async def places_of(
+    connectors: Sequence[ConnectorView], *, since: datetime, until: datetime, now: datetime
+) -> list[Place]:
     """Return each connector with each of its bays, and when either is held within the period."""
     bay_ids = {bay_id for connector in connectors for bay_id in connector.bay_ids}
     held = await claims_store.list_claims(
         since, until, connector_ids=[connector.id for connector in connectors], bay_ids=list(bay_ids)
     )
     by_connector: dict[UUID, list[Span]] = defaultdict(list)
+    for connector_id in await moves_store.list_out([connector.id for connector in connectors]):
+        by_connector[connector_id].append(Span(now - OUTAGE_HORIZON, now + OUTAGE_HORIZON))
     by_bay: dict[UUID, list[Span]] = defaultdict(list)
     for claim in held:
         span = Span(claim.starts_at, claim.held_until)
@@ -142,7 +148,7 @@ async def _offers_around(
     connectors = await bookable_connectors(station=station, power=power)
     if not connectors or closes_at <= now:
         return {}
-    places = await places_of(connectors, since=max(opens_at, now), until=closes_at + LOOK_BEYOND)
+    places = await places_of(connectors, since=max(opens_at, now), until=closes_at + LOOK_BEYOND, now=now)
     return {
         kind: day_slots(
             [place for place in places if place.power == kind],

@@ -57,6 +57,18 @@ async def find_due_for_plate(
     return None if row is None else ReservationView(**dict(row))
 
 
+async def list_due_in_bay(bay_id: UUID, at: datetime, opens_before_s: int) -> list[ReservationView]:
+    """Return the confirmed bookings of the bay whose check-in is open at `at`, the earliest first."""
+    rows = await db.fetch(
+        f"SELECT {COLUMNS} FROM reservation WHERE bay_id = $1 AND status = 'confirmed'"  # noqa: S608
+        " AND starts_at - make_interval(secs => $3) <= $2 AND ends_at > $2 ORDER BY starts_at",
+        bay_id,
+        at,
+        opens_before_s,
+    )
+    return [ReservationView(**dict(row)) for row in rows]
+
+
 async def count_open(agreement_id: UUID) -> int:
     """Return how many bookings of the agreement are still open; count under the agreement's row lock."""
     return int(

@@ -1,0 +1,122 @@
+"""Connectors that cannot serve: faults, works, and claims that have to grow over the next ones. Bookings move first."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from backend.core import db, jobs
+from backend.core.errors import NotFound
+from backend.reservations.rules.moves import OUTAGE_HORIZON, MoveReason
+from backend.reservations.rules.periods import held_until
+from backend.reservations.rules.words import ClaimView, ReservationView
+from backend.reservations.service import claims, moving, slots
+from backend.reservations.service.claims import terms_of
+from backend.reservations.store import claims as claims_store
+from backend.reservations.store import moves as moves_store
+from backend.stations import service as stations
+from backend.telemetry import service as telemetry
+
+FAULT_SETTLES = timedelta(minutes=1)
+"""A fault that is over within this time moves nobody."""
+OUTAGE_LOOK = timedelta(minutes=30)
+
+
+class OutageDue(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of the timer `reservations.outage`."""
+
+    connector_id: UUID
+
+
+async def connector_failed(*, connector_id: UUID, now: datetime) -> bool:
+    """Move the bookings of the next hours off a connector that is still broken; says whether it is. Idempotent."""
+    connector = await stations.get_connector(connector_id=connector_id)
+    state = (await telemetry.connector_states(connector_ids=[connector_id])).get(connector_id)
+    broken = not connector.in_service or (state is not None and state.status in ("faulted", "unavailable"))
+    if not broken:
+        return False
+    reason: MoveReason = "fault" if connector.in_service else "out_of_service"
+    async with db.transaction():
+        await moves_store.open_outage(connector_id, connector.station_id, reason, now)
+        due = await moves_store.list_held_by([connector_id], now, now + OUTAGE_HORIZON)
+        waiting = [b.id for b in due if b.stranded_at is None]
+        await moving.move_bookings(
+            station_id=connector.station_id, reservation_ids=waiting, reason=reason, actor=moving.ACTOR, now=now
+        )
+        again = OutageDue(connector_id=connector_id)
+        await jobs.schedule("reservations.outage", again, due_at=now + OUTAGE_LOOK, now=now)
+    return True
+
+
+async def connector_works(*, connector_id: UUID, now: datetime) -> None:
+    """A connector serves again: its outage ends, and whoever was stranded there is not any more."""
+    async with db.transaction():
+        if not await moves_store.close_outage(connector_id, now):
+            return
+        for reservation_id in await moves_store.list_stranded(connector_id):
+            await moving.restore(reservation_id=reservation_id, now=now)
+
+
+async def plan_maintenance(
+    *, connector_id: UUID, starts_at: datetime, ends_at: datetime, actor: str, now: datetime
+) -> tuple[UUID, moving.Moved]:
+    """Hold a connector for works: the bookings in the period move first, in the same transaction.
+
+    Returns the maintenance claim and what became of the bookings. Raises BookingsInTheWay when one of them has no
+    equivalent place, ConnectorTaken when somebody charges there then.
+    """
+    connector = await stations.get_connector(connector_id=connector_id)
+    async with db.transaction():
+        await claims_store.lock_station_claims(connector.station_id)
+        due = await moves_store.list_held_by([connector_id], starts_at - OUTAGE_HORIZON, ends_at)
+        meets = [b.id for b in due if await _meets(b, starts_at, ends_at)]
+        became = await moving.move_bookings(
+            station_id=connector.station_id,
+            reservation_ids=meets,
+            reason="maintenance",
+            actor=actor,
+            now=now,
+            all_or_nothing=True,
+        )
+        claim_id = await claims.claim(
+            connector_id=connector_id,
+            plate_hash=None,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            kind="maintenance",
+            reference_id=None,
+            now=now,
+        )
+    return claim_id, became
+
+
+async def _meets(booked: ReservationView, starts_at: datetime, ends_at: datetime) -> bool:
+    claim = await claims_store.find_claim(booked.claim_id)
+    return claim is not None and claim.starts_at < ends_at and claim.held_until > starts_at
+
+
+async def extend_over(*, claim_id: UUID, ends_at: datetime, actor: str, now: datetime) -> ClaimView:
+    """Let a claim end later, moving the bookings that stand in its way first; all in one transaction.
+
+    Raises BookingsInTheWay when one of them has no equivalent place (nothing has changed then), ConnectorTaken when
+    something else than a booking stands in the way.
+    """
+    async with db.transaction():
+        present = await claims_store.find_claim(claim_id)
+        if present is None:
+            raise NotFound(kind="claim")
+        await claims_store.lock_station_claims(present.station_id)
+        terms = terms_of((await stations.get_station(station_id=present.station_id)).settings)
+        bay_ids = [present.bay_id] if present.bay_id else []
+        due = await moves_store.list_held_by([present.connector_id], present.ends_at, now + slots.LOOK_BEYOND)
+        due += await moves_store.list_held_by([], present.ends_at, now + slots.LOOK_BEYOND, bay_ids=bay_ids)
+        in_the_way = {b.id: b for b in due if b.claim_id != claim_id and b.starts_at < held_until(ends_at, terms)}
+        await moving.move_bookings(
+            station_id=present.station_id,
+            reservation_ids=list(in_the_way),
+            reason="extended",
+            actor=actor,
+            now=now,
+            all_or_nothing=True,
+        )
+        return await claims.extend_claim(claim_id=claim_id, ends_at=ends_at, now=now)
