@@ -45,9 +45,18 @@ async def open_database(url: str, *, min_size: int = 2, max_size: int = 10) -> P
         max_size=max_size,
         command_timeout=30,
         server_settings={"timezone": "UTC", "application_name": "linli"},
+        reset=_leave_as_it_is,
     )
     install_engine(engine)
     return engine
+
+
+async def _leave_as_it_is(_connection: object) -> None:
+    """Spare the round trip of asyncpg's own reset (RESET ALL, UNLISTEN) after each statement outside a transaction.
+
+    Nothing here changes a pooled connection's session: settings and locks are of a transaction, and who listens has a
+    connection of its own. A transaction left open is still rolled back, asyncpg does that before.
+    """
 
 
 async def close_database() -> None:

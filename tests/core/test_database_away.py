@@ -31,3 +31,15 @@ class TestABrokenConnection:
                     pass
         finally:
             db.install_engine(database)
+
+
+class TestAPooledConnection:
+    async def test_comes_back_without_the_transaction_somebody_left_open(self, committing: PostgresEngine) -> None:
+        for _ in range(3):
+            async with db.connection() as connection:
+                await connection.execute("BEGIN")
+                await connection.execute("SET LOCAL application_name = 'left open'")
+        for _ in range(3):
+            async with db.connection() as connection:
+                assert not connection.is_in_transaction()
+                assert await connection.fetchval("SHOW application_name") == "linli"
