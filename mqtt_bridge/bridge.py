@@ -139,7 +139,10 @@ class Bridge:
             try:
                 topic, device = self.registry.find(message.topic)
             except TopicRefused as refusal:
-                if refusal.cause not in ("unknown_device", "wrong_station") or not self.registry.may_refresh():
+                if (
+                    refusal.cause not in ("unknown_device", "wrong_station", "revoked_device")
+                    or not self.registry.may_refresh()
+                ):
                     self._refuse(sorted_, message, refusal.cause, refusal.detail, None)
                     continue
                 await self._refresh_registry()

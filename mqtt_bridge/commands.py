@@ -17,6 +17,8 @@ from mqtt_bridge.messages import Command
 log = structlog.get_logger()
 
 CHANNEL: Final = "linli_command"
+ACCESS_CHANNEL: Final = "device_access"
+"""NOTIFY of the registry: a device was added, retired, revoked, or has another password."""
 LOOK_EVERY_S: Final = 5.0
 """A NOTIFY can be lost with its connection; the index of waiting commands is small."""
 CLAIM_S: Final = 10.0
@@ -39,12 +41,19 @@ class Commands:
     """Sends what stands in `command`, over whichever link is up."""
 
     def __init__(
-        self, *, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", link: Link, now: Callable[[], datetime]
+        self,
+        *,
+        dsn: str,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        link: Link,
+        now: Callable[[], datetime],
+        on_access_changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._dsn = dsn
         self._pool = pool
         self._link = link
         self._now = now
+        self._on_access_changed = on_access_changed
         self._woken = asyncio.Event()
         self.sent = 0
 
@@ -78,7 +87,9 @@ class Commands:
                 gone = asyncio.Event()
                 connection.add_termination_listener(lambda _connection, gone=gone: gone.set())
                 await connection.add_listener(CHANNEL, lambda *_: self._woken.set())
+                await connection.add_listener(ACCESS_CHANNEL, lambda *_: self._on_access_changed())
                 self._woken.set()
+                self._on_access_changed()  # what was said while nobody listened
                 await gone.wait()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("commands_listen_failed", error=type(error).__name__)

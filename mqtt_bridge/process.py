@@ -76,7 +76,13 @@ class Process:
     async def _work(self, number: int) -> None:
         safety, telemetry = self._safety_link(number), self._telemetry_link(number)
         self._share_telemetry(telemetry, alone=not self._lanes.others)
-        commands = Commands(dsn=self._settings.database_url, pool=self._pool, link=safety, now=self._now)
+        commands = Commands(
+            dsn=self._settings.database_url,
+            pool=self._pool,
+            link=safety,
+            now=self._now,
+            on_access_changed=self._bridge.registry.expire,
+        )
         jobs: list[Awaitable[None]] = [
             safety.run(),
             telemetry.run(),

@@ -10,8 +10,10 @@ from mqtt_bridge import topics
 from mqtt_bridge.topics import Topic, TopicRefused
 
 FRESH_S = 30.0
-"""A registered device is known at once; one that was retired is refused after this time (its login is gone before)."""
+"""A change is heard by NOTIFY and known at once; this is for one whose NOTIFY was lost with its connection."""
 REFRESH_AT_MOST_EVERY_S = 1.0
+NEVER = float("-inf")
+LONG_AGO = -1e12
 
 
 class Device(NamedTuple):
@@ -28,20 +30,28 @@ class Registry:
         self._monotonic = monotonic
         self._devices: dict[str, Device] = {}
         self._known: dict[str, tuple[Topic, Device]] = {}
-        self._loaded_at = float("-inf")
+        self._revoked: frozenset[str] = frozenset()
+        self._loaded_at = NEVER
 
     async def refresh(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         """Read the registry again."""
+        revoked = await pool.fetch("SELECT code FROM bridge_device_revoked")
         rows = await pool.fetch("SELECT code, kind, station_code, device_id, station_id FROM bridge_device")
         self._devices = {
             row["code"]: Device(row["device_id"], row["station_id"], row["kind"], row["station_code"]) for row in rows
         }
+        self._revoked = frozenset(row["code"] for row in revoked)
         self._known.clear()
         self._loaded_at = self._monotonic()
 
+    def expire(self) -> None:
+        """Have the registry read again before the next message: what a device may do has changed."""
+        if self.is_loaded():
+            self._loaded_at = LONG_AGO
+
     def is_loaded(self) -> bool:
         """Whether it was ever read."""
-        return self._loaded_at > float("-inf")
+        return self._loaded_at > NEVER
 
     def is_stale(self) -> bool:
         """Whether it is time to read it again."""
@@ -54,7 +64,8 @@ class Registry:
     def find(self, topic: str) -> tuple[Topic, Device]:
         """The parts of a topic and its device.
 
-        Raises TopicRefused, beside the causes of `topics.parse` for `unknown_device`, `wrong_station`, `wrong_kind`.
+        Raises TopicRefused, beside the causes of `topics.parse` for `revoked_device`, `unknown_device`,
+        `wrong_station`, `wrong_kind`.
         The broker's access rules refuse the same; this holds where they are wrong or old.
         """
         found = self._known.get(topic)
@@ -62,6 +73,8 @@ class Registry:
             return found
         parts = topics.parse(topic)
         device = self._devices.get(parts.device)
+        if parts.device in self._revoked:
+            raise TopicRefused("revoked_device", "the credentials of this device are revoked")
         if device is None:
             raise TopicRefused("unknown_device", "the registry has no active device of this code")
         if device.station != parts.station:

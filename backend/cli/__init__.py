@@ -188,14 +188,24 @@ def openapi(out: Path | None) -> None:
 
 @linli.command(name="broker-access")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def broker_access(folder: Path) -> None:
+@click.option("--follow", is_flag=True, help="Go on: write at each change of the registry, and SIGHUP the broker.")
+@click.option(
+    "--broker-pid",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --follow: the broker's pid file (default: FOLDER/broker.pid).",
+)
+def broker_access(folder: Path, follow: bool, broker_pid: Path | None) -> None:
     """Write Mosquitto's passwords and acl.
 
-    From the device registry into FOLDER, with the bridge's user of LINLI_MQTT_URL; then send the broker a SIGHUP.
+    From the device registry into FOLDER, with the bridge's user of LINLI_MQTT_URL; then send the broker a SIGHUP, or
+    run it with --follow beside the broker: a device revoked in the registry is then cut off within a second.
     """
-    from backend.cli.data import write_broker_access
+    from backend.cli.data import follow_broker_access, write_broker_access
 
-    _run(write_broker_access(_settings(), folder=folder))
+    if follow:
+        _run(follow_broker_access(_settings(), folder=folder, pid_file=broker_pid or folder / "broker.pid"))
+    else:
+        _run(write_broker_access(_settings(), folder=folder))
 
 
 @linli.command()

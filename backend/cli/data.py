@@ -84,6 +84,15 @@ async def write_broker_access(settings: Settings, *, folder: Path) -> int:
     return 0
 
 
+async def follow_broker_access(settings: Settings, *, folder: Path, pid_file: Path) -> int:
+    """Keep both files in step with the registry, and Mosquitto with the files, until told to end."""
+    from sandbox.up.watch_access import follow
+
+    click.echo(f"Keeping {folder} in step with the registry; {pid_file} names the broker. Ctrl-C ends.")
+    await follow(settings, folder=folder, pid_file=pid_file)
+    return 0
+
+
 async def requeue_jobs(settings: Settings, *, name: str | None) -> int:
     """Put held jobs back into the queue."""
     async with opened(settings):

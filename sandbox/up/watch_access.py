@@ -1,7 +1,8 @@
-"""Keeps the broker's access files in step with the device registry while the stack runs.
+"""Keeps the broker's access files in step with the device registry, and has the broker read them: SIGHUP.
 
-A device added or retired through the API may log in, or no longer, within some seconds. In production the same is a
-`linli broker-access` and a SIGHUP after each change (docs/operating.md).
+It listens for NOTIFY `device_access`, so a revoked device is out within a fraction of a second: Mosquitto, reading its
+files again, cuts the connections of users that are gone or have another password, and refuses their next login. The
+`linli up` stack runs it; in production it is `linli broker-access FOLDER --follow` (docs/operating.md).
 """
 
 import asyncio
@@ -16,26 +17,61 @@ from backend.cli.data import opened
 from backend.core.settings import Settings
 from sandbox.up.access import bridge_name, known_bridge_hash, read_access, write_access
 
+CHANNEL = "device_access"
 PERIOD_S = 4.0
+"""A NOTIFY can be lost with its connection: the files are compared all the same so often."""
+SETTLE_S = 0.05
+"""Changes that come together (an import) are written together."""
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 
 
-def _reload_broker(folder: Path) -> None:
+def reload_broker(pid_file: Path) -> None:
+    """Have the broker read its access files again; one that is not running reads them when it starts."""
     with contextlib.suppress(OSError, ValueError):
-        os.kill(int((folder / "broker.pid").read_text()), signal.SIGHUP)
+        os.kill(int(pid_file.read_text()), signal.SIGHUP)
 
 
-async def watch() -> None:
-    """Compare every few seconds, until the process is told to end."""
-    settings = Settings.from_environ()
-    folder = Path(os.environ["LINLI_STATE_DIR"]) / "broker"
+async def follow(settings: Settings, *, folder: Path, pid_file: Path) -> None:
+    """Open the database and keep in step, until the process is told to end."""
     async with opened(settings):
+        await keep_in_step(
+            database_url=settings.database_url, bridge_url=settings.mqtt_url, folder=folder, pid_file=pid_file
+        )
+
+
+async def keep_in_step(*, database_url: str, bridge_url: str, folder: Path, pid_file: Path) -> None:
+    """Write the access files of `folder` whenever the registry changes, until cancelled; the database is open."""
+    changed = asyncio.Event()
+    listening = asyncio.create_task(_listen(database_url, changed))
+    try:
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                known = known_bridge_hash(folder, bridge_name(settings.mqtt_url))
-                if write_access(folder, await read_access(settings.mqtt_url, known_hash=known)):
-                    _reload_broker(folder)
-            await asyncio.sleep(PERIOD_S)
+            with contextlib.suppress(*AWAY):
+                known = known_bridge_hash(folder, bridge_name(bridge_url))
+                if write_access(folder, await read_access(bridge_url, known_hash=known)):
+                    reload_broker(pid_file)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD_S):
+                    await changed.wait()
+                await asyncio.sleep(SETTLE_S)
+            changed.clear()
+    finally:
+        listening.cancel()
+
+
+async def _listen(dsn: str, changed: asyncio.Event) -> None:
+    while True:
+        with contextlib.suppress(*AWAY):
+            connection = await asyncpg.connect(
+                dsn, timeout=5, server_settings={"application_name": "linli-broker-access"}
+            )
+            gone = asyncio.Event()
+            connection.add_termination_listener(lambda _connection, gone=gone: gone.set())
+            await connection.add_listener(CHANNEL, lambda *_: changed.set())
+            changed.set()
+            await gone.wait()
+        await asyncio.sleep(1)
 
 
 if __name__ == "__main__":
-    asyncio.run(watch())
+    broker = Path(os.environ["LINLI_STATE_DIR"]) / "broker"
+    asyncio.run(follow(Settings.from_environ(), folder=broker, pid_file=broker / "broker.pid"))
