@@ -72,6 +72,23 @@ class TestPlace:
         assert flagged == sorted(flagged)
         assert (flagged[3], flagged[7]) == (False, True)
 
+    @pytest.mark.parametrize("away_s", [3, 12, 30, 58])
+    def test_does_not_take_the_wait_while_the_bridge_was_away_for_the_clock(self, away_s: int) -> None:
+        """What came late all at once and what follows keeps the device's own time: a bill must not move with it."""
+        times = [T0 + s(1.5 * n) for n in range(120)]
+        back = T0 + s(60 + away_s)
+        messages = [(at, back if T0 + s(60) < at < back else at + s(0.05)) for at in times]
+        placed = run(*messages)
+        assert [p.occurred_at for p in placed] == times
+        assert abs(placed[-1].clock.offset_ms or 0) < 200
+
+    def test_learns_a_clock_that_was_set_some_seconds_back(self) -> None:
+        before = [(T0 + s(15 * n), T0 + s(15 * n)) for n in range(4)]
+        after = [(T0 + s(15 * n - 20), T0 + s(15 * n)) for n in range(4, 12)]
+        placed = run(*before, *after)
+        assert placed[-1].clock.offset_ms == -20_000
+        assert placed[-1].occurred_at == T0 + s(15 * 11)
+
     def test_is_not_taught_by_late_messages(self) -> None:
         clock = run((T0, T0), (T0 + s(15), T0 + s(15)))[-1].clock
         late = place(clock=clock, ts=T0 + s(7), received_at=T0 + s(20), newest=False)

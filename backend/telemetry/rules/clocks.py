@@ -57,7 +57,11 @@ def place(*, clock: ClockState, ts: datetime | None, received_at: datetime, newe
         if occurred_at > received_at + timedelta(milliseconds=TRUSTED_MS):
             occurred_at = received_at
         flagged = False
-        learned = ClockState(offset_ms=_smooth(clock.offset_ms, difference_ms))
+        if clock.offset_ms is None or abs(difference_ms - clock.offset_ms) <= TRUSTED_MS:
+            learned = ClockState(offset_ms=_smooth(clock.offset_ms, difference_ms))
+        else:
+            # Seconds late: it waited in a queue (bridge or broker away), or the clock was set. Only time tells.
+            learned = _weigh(clock, difference_ms, received_at)
     else:
         flagged = not _was_buffered(clock, delay_ms, received_at, newest)
         occurred_at = received_at if flagged else received_at - timedelta(milliseconds=delay_ms)
