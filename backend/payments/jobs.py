@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from backend.core.jobs import JobContext, Jobs
 from backend.payments import store
-from backend.payments.service import settling
+from backend.payments.service import reconciling, settling
 from backend.payments.service.settling import CheckPayment, CheckRefund
 
 JOBS = Jobs("payments")
@@ -35,3 +35,9 @@ async def sweep(job: JobContext) -> None:
 async def forget_nonces(job: JobContext) -> None:
     """Drop nonces of callbacks that are too old to be believed anyway."""
     await store.forget_nonces(before=job.now - KEEP_NONCES)
+
+
+@JOBS.every("reconcile", seconds=900)
+async def reconcile(job: JobContext) -> None:
+    """After 10:15 in Beijing: hold yesterday's bills (and those missed before) against our books."""
+    await reconciling.reconcile_due(services=job.services, now=job.now)

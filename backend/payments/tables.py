@@ -1,6 +1,6 @@
 """Tables of this feature. Checks, unique keys, the ledger's trigger and its append-only grant are in the migrations."""
 
-from piccolo.columns import UUID, BigInt, Boolean, Bytea, Integer, Text, Timestamptz, Varchar
+from piccolo.columns import UUID, BigInt, Boolean, Bytea, Date, Integer, Text, Timestamptz, Varchar
 from piccolo.table import Table
 
 from backend.core.ids import new_id
@@ -89,3 +89,74 @@ class LedgerLeg(Table, tablename="ledger_leg"):
     entry_id = UUID(default=None, index=True)
     account_code = Varchar(length=81, index=True)
     amount_fen = BigInt()
+
+
+class Reconciliation(Table, tablename="reconciliation"):
+    """One day of one merchant account, our payments and refunds held against the provider's bill to the fen."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None)
+    merchant_account_id = UUID(default=None)
+    day = Date(help_text="day of the bill, Asia/Shanghai", default=None)
+    state = Varchar(length=10)
+    bill_sha1 = Varchar(length=40, help_text="of the bill as the provider wrote it; empty where there was none")
+    bill_payments_fen = BigInt()
+    bill_refunds_fen = BigInt()
+    bill_fees_fen = BigInt()
+    our_payments_fen = BigInt(help_text="as the ledger has them")
+    our_refunds_fen = BigInt(help_text="as the ledger has them")
+    checked_at = Timestamptz()
+
+
+class BillRow(Table, tablename="bill_row"):
+    """One row of a provider's bill: a payment that was made, or a refund that was accepted."""
+
+    id = UUID(primary_key=True, default=new_id)
+    reconciliation_id = UUID(default=None)
+    kind = Varchar(length=8)
+    number = Varchar(length=64, index=True)
+    provider_no = Varchar(length=80)
+    amount_fen = BigInt()
+    state = Varchar(length=12)
+    at = Timestamptz(default=None)
+
+
+class BillDifference(Table, tablename="bill_difference"):
+    """What does not agree between a bill and our books."""
+
+    id = UUID(primary_key=True, default=new_id)
+    reconciliation_id = UUID(default=None, index=True)
+    what = Varchar(length=20)
+    kind = Varchar(length=8)
+    number = Varchar(length=64)
+    provider_no = Varchar(length=80, null=True, default=None)
+    ours_fen = BigInt(null=True, default=None)
+    bill_fen = BigInt(null=True, default=None)
+    our_state = Varchar(length=12, null=True, default=None)
+    bill_state = Varchar(length=12, null=True, default=None)
+
+
+class RefundRule(Table, tablename="refund_rule"):
+    """Above which amount a company's refunds and corrections need a second person."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None, unique=True)
+    second_person_above_fen = Integer()
+
+
+class RefundRequest(Table, tablename="refund_request"):
+    """A refund as staff asked for it: carried out at once, or after a second person said yes."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None, index=True)
+    payment_id = UUID(default=None, index=True)
+    order_id = UUID(default=None)
+    amount_fen = Integer()
+    reason = Varchar(length=80)
+    state = Varchar(length=10)
+    requested_by = UUID(default=None)
+    requested_at = Timestamptz()
+    decided_by = UUID(null=True, default=None)
+    decided_at = Timestamptz(null=True, default=None)
+    decision_note = Varchar(length=200, null=True, default=None)
+    refund_id = UUID(null=True, default=None)

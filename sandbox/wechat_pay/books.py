@@ -80,6 +80,19 @@ class Books:
         rows = self._db.execute("SELECT body FROM trade ORDER BY rowid DESC LIMIT ?", (limit,))
         return [msgspec.json.decode(body, type=Trade) for (body,) in rows]
 
+    def trades_paid_on(self, *, mchid: str, day: str) -> list[Trade]:
+        """Return the merchant's payments of a day (yyyy-mm-dd, Beijing) in the order in which they were made."""
+        rows = self._db.execute("SELECT body FROM trade WHERE mchid=?", (mchid,))
+        found = [msgspec.json.decode(body, type=Trade) for (body,) in rows]
+        paid = [trade for trade in found if (trade.success_time or "").startswith(day)]
+        return sorted(paid, key=lambda trade: trade.success_time or "")
+
+    def refunds_of(self, *, mchid: str, day: str) -> list[RefundBook]:
+        """Return the refunds accepted on a day (yyyy-mm-dd, Beijing) in their order."""
+        rows = self._db.execute("SELECT body FROM refund WHERE mchid=?", (mchid,))
+        found = [msgspec.json.decode(body, type=RefundBook) for (body,) in rows]
+        return sorted((r for r in found if r.created_at.startswith(day)), key=lambda refund: refund.created_at)
+
     def keep_trade(self, trade: Trade) -> None:
         """Write the order."""
         self._db.execute(

@@ -6,16 +6,18 @@ errors are `{code, message}` (and `detail`) with the documented status. In publi
 """
 
 import asyncio
+import gzip
 import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import msgspec
 
 from sandbox.faults import Faults
 from sandbox.http1 import HttpServer, Request, Response
-from sandbox.wechat_pay import checks
+from sandbox.wechat_pay import bills, checks
 from sandbox.wechat_pay.books import Books, RefundBook, Trade
 from sandbox.wechat_pay.callbacks import RETRY_GAPS_S, CallbackSender, beijing_time
 from sandbox.wechat_pay.checks import PayError
@@ -31,7 +33,7 @@ from sandbox.wechat_pay.signing import (
 )
 
 TIMESTAMP_WINDOW_S = 300
-FAULTS = frozenset({"drop", "drop_after", "500", "429", "bad_signature", "lose_callback"})
+FAULTS = frozenset({"drop", "drop_after", "500", "429", "bad_signature", "bad_hash", "lose_callback"})
 """`drop` loses the request, `drop_after` carries it out and loses the answer; `lose_callback` is asked at pay time."""
 
 
@@ -63,6 +65,7 @@ class WeChatPayServer:
         self._public_keys = {merchant.mchid: merchant.public_key() for merchant in keys.merchants}
         self._refund_delay_s = refund_delay_s
         self._settling: set[asyncio.Task[None]] = set()
+        self._bills: dict[str, tuple[str, bytes]] = {}
 
     async def close(self) -> None:
         """Stop the server and its callbacks."""
@@ -117,7 +120,11 @@ class WeChatPayServer:
             if fault == "429":
                 raise PayError(429, "FREQUENCY_LIMITED", "频率超限")
             merchant = self._authenticate(request)
+            if request.method == "GET" and request.path == "/v3/billdownload/file":
+                return Response(200, self._bill_file(merchant, request), {"Content-Type": "application/octet-stream"})
             status, body = self._dispatch(merchant, request)
+            if fault == "bad_hash":
+                body = body.replace(b'"hash_value":"', b'"hash_value":"0')
         except PayError as error:
             status, body = error.status, error.body()
         if fault == "drop_after":
@@ -193,7 +200,27 @@ class WeChatPayServer:
                 if refund is None:
                     raise PayError(404, "RESOURCE_NOT_EXISTS", "退款单不存在")
                 return 200, msgspec.json.encode(self._refund_view(refund))
+            case "GET", ["v3", "bill", "tradebill"]:
+                return 200, self._trade_bill(merchant, request)
         raise PayError(404, "NOT_FOUND", "请求的资源不存在")
+
+    def _trade_bill(self, merchant: Merchant, request: Request) -> bytes:
+        day, kind, gzipped = bills.wanted(request.query, now=self._clock())
+        rows = bills.of_kind(bills.rows_of(self.books, merchant, day), kind)
+        if not rows:
+            raise PayError(400, "NO_STATEMENT_EXIST", "账单文件不存在")
+        content = bills.render(rows)
+        token = secrets.token_urlsafe(48)
+        self._bills[token] = (merchant.mchid, gzip.compress(content) if gzipped else content)
+        url = f"http://{request.headers['host']}/v3/billdownload/file?token={token}"
+        return msgspec.json.encode({"hash_type": "SHA1", "hash_value": bills.sha1(content), "download_url": url})
+
+    def _bill_file(self, merchant: Merchant, request: Request) -> bytes:
+        """Return a file once announced; the answer is not signed, its hash was."""
+        owner, content = self._bills.get(parse_qs(request.query).get("token", [""])[0], ("", b""))
+        if owner != merchant.mchid:
+            raise PayError(404, "RESOURCE_NOT_EXISTS", "账单文件不存在或链接已失效")
+        return content
 
     def _prepay(self, merchant: Merchant, request: Request, trade_type: str) -> bytes:
         wanted = checks.read(request.body, checks.Prepay)

@@ -12,3 +12,10 @@ def put_gateways(services: Services, settings: Settings) -> None:
         WeChatLogin,  # type: ignore[type-abstract]
         WeChatCodes(base_url=settings.wechat_url, app_id=settings.wechat_app_id, app_secret=settings.wechat_app_secret),
     )
+
+
+async def close_gateways(services: Services) -> None:
+    """Close what `put_gateways` opened (the composition root calls it when the process ends)."""
+    login = services.get(WeChatLogin)  # type: ignore[type-abstract]
+    if isinstance(login, WeChatCodes):
+        await login.close()

@@ -27,6 +27,10 @@ class WeChatCodes:
         self._app_id = app_id
         self._app_secret = app_secret
 
+    async def close(self) -> None:
+        """Close the connections for good."""
+        await self._client.aclose()
+
     async def openid_for(self, code: str) -> str:
         """Return the openid behind a code of `wx.login()`; raises GatewayError, permanent if the code is at fault."""
         query = {

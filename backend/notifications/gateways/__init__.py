@@ -1,6 +1,6 @@
 """One small transport per channel, put where the composition root looks for them."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
@@ -44,6 +44,13 @@ class PushGateways:
         return self._by_platform.get(platform)
 
 
+class Connections:
+    """How the connections of this feature's clients are closed."""
+
+    def __init__(self, *closers: Callable[[], Awaitable[None]]) -> None:
+        self.closers = closers
+
+
 def put_gateways(services: Services, settings: Settings) -> None:
     """Make the clients of notifications from the settings."""
     from backend.notifications.gateways.aliyun_signing import AliyunClient  # the transports import this module
@@ -70,9 +77,16 @@ def put_gateways(services: Services, settings: Settings) -> None:
         ca_file=settings.apns_ca_file,
     )
     services.put(PushGateways, PushGateways({"ios": apns}))
+    services.put(Connections, Connections(apns.close, client.close))
 
 
 def template_codes(text: str) -> dict[str, str]:
     """Read `SMS_login_code_zh=SMS_123456,…`: our default code of a template → the one the provider gave it."""
     pairs = (part.partition("=") for part in text.split(",") if part.strip())
     return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
+async def close_gateways(services: Services) -> None:
+    """Close what `put_gateways` opened (the composition root calls it when the process ends)."""
+    for close in services.get(Connections).closers:
+        await close()

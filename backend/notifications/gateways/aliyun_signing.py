@@ -101,6 +101,12 @@ class AliyunClient:
             raise GatewayError(f"Aliyun {action}: {type(error).__name__}", permanent=False) from None
         return self._read(action, response)
 
+    async def close(self) -> None:
+        """Close the connections; a later call opens them again."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
     def _read(self, action: str, response: httpx.Response) -> Answer:
         try:
             answer = msgspec.json.decode(response.content, type=Answer)

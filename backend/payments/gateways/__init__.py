@@ -5,7 +5,7 @@ the provider refuses for good. Every call may be repeated: the provider knows it
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -14,6 +14,7 @@ import msgspec
 from backend.core.services import Services
 from backend.core.settings import Settings
 from backend.payments.rules.moves import ProviderState
+from backend.payments.rules.reconciling import BillEntry
 
 Channel = Literal["wechat_jsapi", "wechat_app"]
 """How the payer pays: in the mini-program (needs the openid), or from our own app."""
@@ -65,6 +66,14 @@ class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
     provider_no: str | None = None
     amount_fen: int | None = None
     answer: str = ""
+
+
+class ProviderBill(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's bill of one merchant and day; `sha1` is empty where the provider has none because nothing moved."""
+
+    sha1: str
+    rows: tuple[BillEntry, ...]
+    fees_fen: int = 0
 
 
 class CallbackPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +131,10 @@ class PaymentGateway(Protocol):
         """Ask what became of a refund."""
         ...
 
+    async def download_bill(self, *, merchant: Merchant, day: date) -> ProviderBill:
+        """Fetch and check the bill of a day (Asia/Shanghai); an empty one where nothing moved."""
+        ...
+
     def read_payment_callback(
         self, *, merchant: Merchant, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> CallbackPayment:
@@ -132,6 +145,10 @@ class PaymentGateway(Protocol):
         self, *, merchant: Merchant, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> CallbackRefund:
         """Verify and read a callback about a refund; raises CallbackRefused."""
+        ...
+
+    async def close_clients(self) -> None:
+        """Close the connections; a later call opens them again."""
         ...
 
 
@@ -145,6 +162,11 @@ class PaymentGateways:
         """Return the gateway of `provider`; KeyError when it is not wired."""
         return self._by_provider[provider]
 
+    async def close_clients(self) -> None:
+        """Close the connections of all of them."""
+        for gateway in self._by_provider.values():
+            await gateway.close_clients()
+
 
 def put_gateways(services: Services, settings: Settings) -> None:
     """Make the clients of payments from the settings."""
@@ -154,3 +176,8 @@ def put_gateways(services: Services, settings: Settings) -> None:
         PaymentGateways,
         PaymentGateways({"wechat_pay": WeChatPay(url=settings.wechat_pay_url, public_url=settings.public_url)}),
     )
+
+
+async def close_gateways(services: Services) -> None:
+    """Close what `put_gateways` opened (the composition root calls it when the process ends)."""
+    await services.get(PaymentGateways).close_clients()

@@ -6,7 +6,7 @@ Source: pay.weixin.qq.com, JSAPI/APP 下单, 查单, 关单, 退款, 回调通�
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
@@ -24,9 +24,11 @@ from backend.payments.gateways import (
     CallbackRefused,
     Merchant,
     PaymentOrder,
+    ProviderBill,
     ProviderPayment,
     ProviderRefund,
 )
+from backend.payments.gateways.wechat_bill import read_bill, unpack
 from backend.payments.rules.callbacks import is_fresh
 from backend.payments.rules.moves import ProviderState
 
@@ -52,7 +54,10 @@ REFUND_STATES: dict[str, Literal["processing", "succeeded", "failed"]] = {
 }
 PAID_CODES = frozenset({"ORDERPAID", "ORDER_PAID"})
 ABSENT_CODES = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
-PASSING_CODES = frozenset({"SYSTEM_ERROR", "FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "BANK_ERROR", "NOT_ENOUGH"})
+NO_BILL_CODES = frozenset({"NO_STATEMENT_EXIST"})
+PASSING_CODES = frozenset(
+    {"STATEMENT_CREATING", "SYSTEM_ERROR", "FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "BANK_ERROR", "NOT_ENOUGH"}
+)
 MAX_DESCRIPTION = 127
 
 T = TypeVar("T")
@@ -105,6 +110,12 @@ class _RefundNotice(msgspec.Struct, frozen=True):
     refund_id: str
     refund_status: str
     amount: _RefundAmount
+
+
+class _BillLink(msgspec.Struct, frozen=True):
+    hash_type: str
+    hash_value: str
+    download_url: str
 
 
 class _Resource(msgspec.Struct, frozen=True):
@@ -216,6 +227,27 @@ class WeChatPay:
         if status != 200:
             raise _refusal("query_refund", status, text)
         return _refund(_decode("query_refund", text, _RefundAnswer))
+
+    async def download_bill(self, *, merchant: Merchant, day: date) -> ProviderBill:
+        """Ask for the day's bill, fetch it, check its SHA-1 and totals. The file itself is not signed."""
+        client = await self._client(merchant)
+        call = client.trade_bill(bill_date=day.isoformat(), bill_type="ALL", tar_type="GZIP")
+        status, text = await self._call("trade_bill", call)
+        if status == 400 and _error(text).code in NO_BILL_CODES:
+            return ProviderBill(sha1="", rows=())
+        if status != 200:
+            raise _refusal("trade_bill", status, text)
+        link = _decode("trade_bill", text, _BillLink)
+        if link.hash_type != "SHA1" or not link.download_url.startswith(f"{self._url}/"):
+            raise GatewayError("WeChat Pay trade_bill: another hash or host than documented", permanent=False)
+        try:
+            status, content = await client.download_bill(link.download_url)
+        except httpx.HTTPError as error:
+            raise GatewayError(f"WeChat Pay download_bill: {type(error).__name__}", permanent=False) from error
+        raw = content.encode() if isinstance(content, str) else bytes(content)
+        if status != 200:
+            raise _refusal("download_bill", status, raw.decode("utf-8", "replace"))
+        return read_bill(unpack(raw, sha1=link.hash_value), merchant_no=merchant.merchant_no)
 
     def read_payment_callback(
         self, *, merchant: Merchant, headers: Mapping[str, str], body: bytes, now: datetime
