@@ -171,7 +171,7 @@ async def list_in_month(
 ) -> list[Record]:
     """Return the agreements of this person with this company whose term touches a month."""
     return await db.fetch(
-        "SELECT id, lower(term) AS starts_at, upper(term) AS ends_at FROM agreement"
+        "SELECT id, account_id, lower(term) AS starts_at, upper(term) AS ends_at FROM agreement"
         " WHERE account_id = $1 AND operator_company_id = $2 AND term && tstzrange($3, $4) ORDER BY id",
         account_id,
         operator_company_id,

@@ -14,6 +14,7 @@ from litestar.response.sse import ServerSentEventMessage
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
 
+from backend.charging.controllers_statements import STATEMENT_ROUTES
 from backend.charging.live import present, watch_session
 from backend.charging.schemas import (
     AnswerBody,
@@ -39,6 +40,7 @@ from backend.charging.service.start import (
     UnpaidOrder,
     start_session,
 )
+from backend.charging.service.statements import UnpaidStatement
 from backend.core.auth import Principal, Staff, StaffOnly
 from backend.core.clock import Clock
 from backend.core.errors import NotFound
@@ -84,6 +86,7 @@ class SessionController(Controller):
             NoBatteryData,
             DepartureInvalid,
             UnpaidOrder,
+            UnpaidStatement,
             StationUnderSafetyHold,
             ConnectorOutOfService,
             ConnectorOffline,
@@ -360,4 +363,5 @@ ROUTES: list[ControllerRouterHandler] = [
     live_websocket,
     OrderController,
     OperatorOrderController,
+    *STATEMENT_ROUTES,
 ]

@@ -48,3 +48,13 @@ class OrderClosed(Event, frozen=True, kw_only=True):
     station_id: UUID
     total_fen: int
     at: datetime
+
+
+class StatementMade(Event, frozen=True, kw_only=True):
+    """A month's statement is there; where the package fee is not zero, it waits to be paid."""
+
+    statement_id: UUID
+    account_id: UUID
+    operator_company_id: UUID
+    package_fee_fen: int
+    at: datetime

@@ -17,8 +17,9 @@ from backend.charging.rules.states import (
     StopUnanswered,
 )
 from backend.charging.rules.words import end_template, reason_of
-from backend.charging.service import orders, overstay, sessions
+from backend.charging.service import orders, overstay, sessions, statements
 from backend.charging.service.sessions import SAFETY_REASONS, SessionTimer
+from backend.charging.service.statements import StatementDue
 from backend.core import db
 from backend.core.jobs import JobContext, Jobs
 from backend.core.live import Live
@@ -116,6 +117,20 @@ async def payment_succeeded(event: PaymentSucceeded, job: JobContext) -> None:
     await orders.mark_paid(
         order_id=event.order_id, payment_id=event.payment_id, amount_fen=event.amount_fen, now=job.now
     )
+
+
+@JOBS.on(PaymentSucceeded)
+async def statement_payment_succeeded(event: PaymentSucceeded, job: JobContext) -> None:
+    """A statement's package fee was paid."""
+    await statements.mark_paid(
+        statement_id=event.order_id, payment_id=event.payment_id, amount_fen=event.amount_fen, now=job.now
+    )
+
+
+@JOBS.timer("make_statement", StatementDue)
+async def make_statement(due: StatementDue, job: JobContext) -> None:
+    """A month is over."""
+    await statements.make(due=due, now=job.now)
 
 
 @JOBS.on(SessionStarted)

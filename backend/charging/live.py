@@ -9,7 +9,7 @@ import msgspec
 
 from backend.charging.rules.billing import Bill, MeterPoint
 from backend.charging.schemas import CostOut, SessionMessage, SessionOut, cost_out, session_out
-from backend.charging.service import metering, orders, sessions
+from backend.charging.service import allowances, metering, orders, sessions
 from backend.charging.store import SessionView
 from backend.core.clock import Clock
 from backend.core.live import Live
@@ -26,10 +26,11 @@ async def present(session: SessionView, *, clock: Clock, locale: str) -> tuple[S
     states = await telemetry.connector_states(connector_ids=[session.connector_id])
     measured = await metering.measure(session, until=now)
     order = await orders.find_order_of_session(session_id=session.id)
+    allowance = await allowances.allowance_of(session, lock=False) if order is None else None
     if order is None:
-        bill = (
-            Bill(lines=()) if {"rollback", "reset"} & set(measured.doubts) else metering.price(session, measured.points)
-        )
+        bill = Bill(lines=())
+        if not {"rollback", "reset"} & set(measured.doubts):
+            bill = metering.price(session, measured.points, allowance=allowance)
         fee = 0
     else:
         bill = Bill(lines=order.lines)
@@ -43,7 +44,7 @@ async def present(session: SessionView, *, clock: Clock, locale: str) -> tuple[S
         order_id=None if order is None else order.id,
         locale=locale,
     )
-    return shown, metering.RunningMeter(session, measured.points)
+    return shown, metering.RunningMeter(session, measured.points, allowance=allowance)
 
 
 async def watch_session(

@@ -43,6 +43,7 @@ class LineOut(msgspec.Struct, frozen=True):
     service_e4: Annotated[int, Meta(description="Service price, 1/10000 yuan per kWh")]
     energy_fee_fen: Annotated[int, Meta(description="Energy fee, fen")]
     service_fee_fen: Annotated[int, Meta(description="Service fee, fen")]
+    included_wh: Annotated[int, Meta(description="Of the energy, what a package frees of service fee, Wh")] = 0
 
 
 class CostOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +166,10 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
 
 def lines_out(lines: tuple[BillLine, ...]) -> list[LineOut]:
     """Show the lines of a bill."""
-    return [LineOut(x.band, x.energy_wh, x.energy_e4, x.service_e4, x.energy_fee_fen, x.service_fee_fen) for x in lines]
+    return [
+        LineOut(x.band, x.energy_wh, x.energy_e4, x.service_e4, x.energy_fee_fen, x.service_fee_fen, x.included_wh)
+        for x in lines
+    ]
 
 
 def cost_out(bill: Bill, *, overstay_fee_fen: int = 0) -> CostOut:

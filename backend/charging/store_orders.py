@@ -101,7 +101,7 @@ async def add_order(order: OrderView) -> bool:
 async def add_lines(order_id: UUID, lines: Iterable[BillLine], *, first: int = 1) -> None:
     await db.executemany(
         "INSERT INTO charge_order_line (id, order_id, position, band, energy_wh, energy_e4, service_e4, energy_fee_fen,"
-        " service_fee_fen) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        " service_fee_fen, included_wh) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         [
             (
                 new_id(),
@@ -113,6 +113,7 @@ async def add_lines(order_id: UUID, lines: Iterable[BillLine], *, first: int = 1
                 line.service_e4,
                 line.energy_fee_fen,
                 line.service_fee_fen,
+                line.included_wh,
             )
             for position, line in enumerate(lines, first)
         ],

@@ -34,8 +34,6 @@ def instants(start: tuple[int, int, int], end: tuple[int, int, int]) -> st.Searc
     first, last = (datetime(*day, tzinfo=UTC) for day in (start, end))
     span = int((last - first).total_seconds() * 1_000_000)
     return st.integers(0, span).map(lambda n: first + timedelta(microseconds=n))
-        lambda n: first + timedelta(microseconds=n)
-    )
 
 
 class TestMonth:

@@ -88,6 +88,7 @@ class TestSessionsOverHttp:
             "service_e4": 4500,
             "energy_fee_fen": 107,
             "service_fee_fen": 45,
+            "included_wh": 0,
         }
         path = f"/v1/orders/{listed[0]['id']}"
         disputed = await api.post(f"{path}/dispute", json={"reason": "too much"}, headers=alice)

@@ -5,12 +5,11 @@ import io
 from pathlib import Path
 
 import msgspec
-import pylopdf_fonts_zh_cn
 import segno
-import typst
+
+from backend.core.typeset import typeset
 
 TEMPLATE = Path(__file__).parents[1] / "texts" / "contract.typ"
-FONTS = Path(pylopdf_fonts_zh_cn.serif_path()).parent
 
 
 class StationLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +64,7 @@ def qr_svg(text: str) -> str:
 
 def render(paper: ContractPaper) -> bytes:
     """Return the PDF; takes about half a second, so keep it off the event loop."""
-    inputs = {"paper": msgspec.json.encode(paper).decode(), "qr": qr_svg(paper.verify_url)}
-    made = typst.compile(
-        str(TEMPLATE), font_paths=[str(FONTS)], ignore_system_fonts=True, sys_inputs=inputs, format="pdf"
-    )
-    if not isinstance(made, bytes):
-        raise TypeError("Typst gives one PDF as bytes")
-    return made
+    return typeset(TEMPLATE, {"paper": msgspec.json.encode(paper).decode(), "qr": qr_svg(paper.verify_url)})
 
 
 async def render_in_thread(paper: ContractPaper) -> bytes:

@@ -80,6 +80,7 @@ class PackagePeriod(msgspec.Struct, frozen=True, kw_only=True):
     """A package an agreement has in a part of a month; price and included energy are that part's share."""
 
     agreement_id: UUID
+    account_id: UUID
     package: PackageView
     starts_at: datetime
     ends_at: datetime
@@ -286,36 +287,36 @@ async def periods_of(*, account_id: UUID, operator_company_id: UUID, at: datetim
     rows = await store_packages.list_in_month(
         account_id=account_id, operator_company_id=operator_company_id, from_at=month[0], to_at=month[1]
     )
-    return await _periods([(row["id"], row["starts_at"], row["ends_at"]) for row in rows], month)
+    return await _periods(rows, month)
 
 
-async def period_at(*, agreement_id: UUID, at: datetime) -> PackagePeriod | None:
+async def period_at(*, agreement_id: UUID, at: datetime, lock: bool = False) -> PackagePeriod | None:
     """Return the package period an instant lies in, None outside the agreement's term.
 
-    The agreement's row is locked: who counts what is left of the included energy is alone with it.
+    With `lock` the agreement's row is locked: who counts what is left of the included energy is alone with it.
     """
-    row = await store.lock_agreement(agreement_id=agreement_id)
+    find = store.lock_agreement if lock else store.find_agreement
+    row = await find(agreement_id=agreement_id)
     if row is None or row["starts_at"] is None:
         return None
-    found = await _periods([(row["id"], row["starts_at"], row["ends_at"])], rules.month_of(at))
+    found = await _periods([row], rules.month_of(at))
     return next((period for period in found if period.starts_at <= at < period.ends_at), None)
 
 
-async def _periods(
-    found: list[tuple[UUID, datetime, datetime]], month: tuple[datetime, datetime]
-) -> list[PackagePeriod]:
-    choices = await store_packages.list_choices(agreement_ids=[agreement_id for agreement_id, _, _ in found])
+async def _periods(found: list[Record], month: tuple[datetime, datetime]) -> list[PackagePeriod]:
+    choices = await store_packages.list_choices(agreement_ids=[row["id"] for row in found])
     default = await store_packages.get_default_package_id()
     known = await _known([*(row["package_id"] for row in choices), default])
     periods = []
-    for agreement_id, starts_at, ends_at in found:
-        own = [row for row in choices if row["agreement_id"] == agreement_id]
-        for stretch in _stretches(own, default, month, (starts_at, ends_at), known):
+    for agreement in found:
+        own = [row for row in choices if row["agreement_id"] == agreement["id"]]
+        for stretch in _stretches(own, default, month, (agreement["starts_at"], agreement["ends_at"]), known):
             package = known[stretch.package_id]
             share = rules.share_of(package.terms(), stretch=stretch, month=month)
             periods.append(
                 PackagePeriod(
-                    agreement_id=agreement_id,
+                    agreement_id=agreement["id"],
+                    account_id=agreement["account_id"],
                     package=package,
                     starts_at=stretch.starts_at,
                     ends_at=stretch.ends_at,

@@ -48,6 +48,8 @@ class BillLine:
     service_e4: int
     energy_fee_fen: int
     service_fee_fen: int
+    included_wh: int = 0
+    """Of the energy, what a package frees of service fee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +192,15 @@ def keep_cap(lines: Sequence[BillLine]) -> list[BillLine]:
     for _ in range(max(excess, 0)):
         index = max(
             (i for i, line in enumerate(kept) if line.service_fee_fen > 0),
-            key=lambda i: (kept[i].service_fee_fen * PRICE_SCALE - kept[i].energy_wh * kept[i].service_e4, -i),
+            key=lambda i: (_rounded_up(kept[i]), -i),
         )
         kept[index] = replace(kept[index], service_fee_fen=kept[index].service_fee_fen - 1)
     return kept
+
+
+def _rounded_up(line: BillLine) -> int:
+    """By how much a line's service fee lies above its exact value, in 1/100,000 fen."""
+    return line.service_fee_fen * PRICE_SCALE - (line.energy_wh - line.included_wh) * line.service_e4
 
 
 def thin_points(points: Sequence[MeterPoint], edges: Sequence[datetime]) -> list[MeterPoint]:

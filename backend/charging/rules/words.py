@@ -34,3 +34,13 @@ def end_template(reason: str) -> str:
     if reason in INTERRUPTIONS:
         return "charge_interrupted"
     return "charge_target_reached" if reason == "target" else "session_ended"
+
+
+def kwh(energy_wh: int) -> str:
+    """Energy as people read it, kWh with two decimals."""
+    return f"{energy_wh // 1000}.{energy_wh % 1000 // 10:02d}"
+
+
+def yuan(amount_fen: int) -> str:
+    """Money as people read it."""
+    return f"{amount_fen // 100}.{amount_fen % 100:02d}"

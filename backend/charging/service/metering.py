@@ -12,9 +12,11 @@ from backend.charging.rules.billing import (
     PricePeriod,
     bill_session,
     find_doubts,
+    keep_cap,
     order_points,
     thin_points,
 )
+from backend.charging.rules.packages import Allowance, use_allowance
 from backend.charging.store import SessionView
 from backend.tariffs.rules.bands import PriceSnapshot, split_by_band
 from backend.telemetry import service as telemetry
@@ -96,26 +98,32 @@ def _start_point(
     return start, []
 
 
-def price(session: SessionView, points: Sequence[MeterPoint]) -> Bill:
-    """Bill these points at the session's own prices, capped for agreement sessions."""
+def price(session: SessionView, points: Sequence[MeterPoint], *, allowance: Allowance | None = None) -> Bill:
+    """Bill these points at the session's own prices, capped for agreement sessions, less what a package frees."""
     if not points:
         return Bill(lines=())
     periods = price_periods(session.tariff, start=points[0].at, end=points[-1].at)
-    return bill_session(points, periods, capped=session.user_class == "agreement")
+    bill = bill_session(points, periods, capped=session.user_class == "agreement")
+    if allowance is None or allowance.left_wh <= 0:
+        return bill
+    return Bill(lines=tuple(keep_cap(use_allowance(bill.lines, allowance))))
 
 
 class RunningMeter:
     """Prices a running session at every new sample, keeping only the readings a bill needs."""
 
-    def __init__(self, session: SessionView, points: Sequence[MeterPoint]) -> None:
+    def __init__(
+        self, session: SessionView, points: Sequence[MeterPoint], *, allowance: Allowance | None = None
+    ) -> None:
         self._session = session
+        self._allowance = allowance
         self._points = list(points)
 
     def take(self, point: MeterPoint) -> Bill:
         """Add a reading (an older or falling one is left out of the display) and return the bill so far."""
         if self._points and (point.at <= self._points[-1].at or point.meter_wh < self._points[-1].meter_wh):
-            return price(self._session, self._points)
+            return price(self._session, self._points, allowance=self._allowance)
         self._points.append(point)
         periods = price_periods(self._session.tariff, start=self._points[0].at, end=point.at)
         self._points = thin_points(self._points, [period.from_at for period in periods[1:]])
-        return price(self._session, self._points)
+        return price(self._session, self._points, allowance=self._allowance)

@@ -11,6 +11,7 @@ from backend.charging.events import OrderClosed
 from backend.charging.rules.billing import Bill
 from backend.charging.rules.overstay import OverstayTerms, ZoneLook, charged_from, overstay_fee_fen
 from backend.charging.rules.settling import Evidence, decide_settlement, next_try
+from backend.charging.rules.words import kwh, yuan
 from backend.charging.service import allowances, credits, metering, statements
 from backend.charging.service.sessions import SessionTimer
 from backend.charging.store import SessionView
@@ -27,7 +28,7 @@ from backend.stations import service as stations
 from backend.stations.rules.settings import StationSettings
 from backend.telemetry import service as telemetry
 
-__all__ = ["DisputeView", "OrderView"]
+__all__ = ["DisputeView", "OrderView", "kwh", "yuan"]
 
 
 class OrderNotPayable(Conflict):
@@ -386,13 +387,3 @@ async def write_off(*, order: OrderView, reason: str, actor_id: UUID, role: str,
             operator_company_id=order.operator_company_id,
         )
     return await get_company_order(order_id=order.id, company_ids=frozenset({order.operator_company_id}))
-
-
-def kwh(energy_wh: int) -> str:
-    """Energy as people read it, kWh with two decimals."""
-    return f"{energy_wh // 1000}.{energy_wh % 1000 // 10:02d}"
-
-
-def yuan(amount_fen: int) -> str:
-    """Money as people read it."""
-    return f"{amount_fen // 100}.{amount_fen % 100:02d}"

@@ -8,6 +8,7 @@ from backend.agreements import service as agreements
 from backend.bays import service as bays
 from backend.charging import store, store_orders
 from backend.charging.rules.states import START_WITHIN
+from backend.charging.service import statements
 from backend.charging.service.sessions import SessionTimer, SessionView, send_start
 from backend.core import db, jobs
 from backend.core.errors import Conflict, Invalid, NotFound, Unavailable
@@ -107,7 +108,7 @@ async def start_session(
     """Start a charge for the account's vehicle: under its booking, or as a walk-up that holds a claim of its own.
 
     User class and price are those of this second, for the whole session (domain.md "Agreements", "Money"). Raises
-    NotFound, NoBatteryData, DepartureInvalid, UnpaidOrder, StationUnderSafetyHold, ConnectorOffline,
+    NotFound, NoBatteryData, DepartureInvalid, UnpaidOrder, UnpaidStatement, StationUnderSafetyHold, ConnectorOffline,
     ConnectorOutOfService, SessionRunning, NoTariff and what claims raise.
     """
     vehicle = await accounts.get_vehicle(account_id=account_id, vehicle_id=vehicle_id)
@@ -123,6 +124,7 @@ async def start_session(
         unpaid = await store_orders.find_unpaid(account_id)
         if unpaid is not None:
             raise UnpaidOrder(order_id=str(unpaid))
+        await statements.check_paid(account_id=account_id)
         if await store.list_open(connector_ids=[connector.id]) or await store.list_open(plate_hash=vehicle.plate_hash):
             raise SessionRunning
         await _check_connector(connector)

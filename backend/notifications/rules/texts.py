@@ -60,6 +60,12 @@ class Text:
 
 
 TEMPLATES: dict[str, Template] = {
+    "action_failed": Template(
+        "请立即人工处置：{station}",
+        "{station}：自动措施未生效（{kind}），请立即人工处置。",
+        "Act by hand: {station}",
+        "{station}: an automatic action had no effect ({kind}). Act by hand now.",
+    ),
     "agreement_approved": Template(
         "惠民充电协议已通过审核",
         "请在应用内阅读协议全文并签署，签署后享受协议价。",
@@ -150,6 +156,12 @@ TEMPLATES: dict[str, Template] = {
         "Compensation for waiting",
         "Sorry for the wait: {total_yuan} yuan will be taken off your next bill.",
     ),
+    "danger_nearby": Template(
+        "请暂勿前往：{station}",
+        "{station}发生安全险情，正在处置。您的预约将另行安排，请勿前往。",
+        "Do not come: {station}",
+        "There is a safety incident at {station}. Please do not come; your booking will be rearranged.",
+    ),
     "danger_stay_away": Template(
         "险情：请勿靠近{station}",
         "{station}发生险情，请勿前往取车，工作人员正在处置，解除后将通知您。",
@@ -161,6 +173,24 @@ TEMPLATES: dict[str, Template] = {
         "{station} {device}：{reason}，请前往查看。",
         "New task: device fault",
         "{station} {device}: {reason}. Please have a look.",
+    ),
+    "drill_page": Template(
+        "【演练】{station}",
+        "【演练】{station}：{reason}。请按预案到场并确认，非真实险情。",
+        "DRILL: {station}",
+        "DRILL at {station}: {reason}. Respond as for a real alarm; nothing has happened.",
+    ),
+    "fallback_compensation": Template(
+        "我们未能守时",
+        "{station}：等候超过5分钟，已为您减免{total_yuan}元，将在下次账单中抵扣。",
+        "We broke our promise",
+        "{station}: you wait more than 5 minutes. {total_yuan} yuan come off your next bill.",
+    ),
+    "fallback_other_station": Template(
+        "附近有空位",
+        "{station}已为您保留充电车位，请在{minutes}分钟内确认。",
+        "A place nearby is free",
+        "{station} keeps a place for you. Answer within {minutes} minutes.",
     ),
     "incident_escalated": Template(
         "事件升级：{station}",
@@ -269,6 +299,12 @@ TEMPLATES: dict[str, Template] = {
         "您的协议签署验证码为{code}，5分钟内有效，请勿告知他人。",
         "Signing code",
         "Your signing code is {code}, valid for 5 minutes. Do not share it.",
+    ),
+    "statement_ready": Template(
+        "充电月度账单已出",
+        "本月套餐费{total_yuan}元，应用内可查看明细与服务费上限计算。",
+        "Your monthly statement is ready",
+        "Package fee {total_yuan} yuan. The app shows every order and how the fee cap was applied.",
     ),
     "task_assigned": Template(
         "新任务：{station}",

@@ -1,0 +1,23 @@
+"""How much of the energy a package frees of service fee is left for a session."""
+
+from backend.agreements.service import packages
+from backend.charging import store_statements
+from backend.charging.rules.packages import Allowance
+from backend.charging.store import SessionView
+
+
+async def allowance_of(session: SessionView, *, lock: bool) -> Allowance | None:
+    """Return what is left for a session in the package period it was asked for in; None without a package.
+
+    Who bills takes the agreement's row with `lock`, in its transaction: two cars' bills never use the same energy. Who
+    only shows a running cost does not.
+    """
+    if session.agreement_id is None:
+        return None
+    period = await packages.period_at(agreement_id=session.agreement_id, at=session.requested_at, lock=lock)
+    if period is None or period.included_wh == 0:
+        return None
+    used = await store_statements.used_wh(
+        agreement_id=session.agreement_id, from_at=period.starts_at, to_at=period.ends_at
+    )
+    return Allowance(left_wh=max(0, period.included_wh - used), bands=period.package.bands)
