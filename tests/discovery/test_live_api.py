@@ -23,7 +23,7 @@ def scope_of(kind: str, path: str, ticket: str) -> dict[str, Any]:
         "type": kind,
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
+        **({} if kind == "websocket" else {"method": "GET"}),
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
