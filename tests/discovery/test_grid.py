@@ -13,6 +13,7 @@ POINTS = st.one_of(st.lists(STREET, max_size=40), st.lists(CITY, max_size=40))
 
 
 class TestGrid:
+    @settings(deadline=None)
     @given(POINTS, st.one_of(STREET, CITY), st.integers(1, 5000))
     def test_finds_within_a_radius_what_measuring_every_point_finds(
         self, points: list[Point], centre: Point, radius_m: int

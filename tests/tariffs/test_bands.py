@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.tariffs.rules.bands import (
@@ -137,6 +137,7 @@ INSTANTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=
 
 
 class TestSplitByBand:
+    @settings(deadline=None)
     @given(schedules(), INSTANTS, st.integers(1, 3 * 86_400))
     def test_covers_the_stretch_without_hole_or_overlap_and_each_piece_is_in_its_band(
         self, schedule: PriceSnapshot, start: datetime, seconds: int
@@ -154,6 +155,7 @@ class TestSplitByBand:
             for at in (piece.starts_at, last):
                 assert band_at(schedule, at).name == piece.band.name
 
+    @settings(deadline=None)
     @given(schedules(), INSTANTS, st.integers(2, 86_400), st.integers(1, 86_399))
     def test_cuts_the_same_whether_taken_whole_or_in_two(
         self, schedule: PriceSnapshot, start: datetime, seconds: int, first: int
@@ -166,10 +168,12 @@ class TestSplitByBand:
 
 
 class TestSpanProblems:
+    @settings(deadline=None)
     @given(schedules())
     def test_finds_none_in_a_schedule_that_tiles(self, schedule: PriceSnapshot) -> None:
         assert span_problems([(b.from_min, b.to_min, b.months) for b in schedule.bands]) == []
 
+    @settings(deadline=None)
     @given(schedules(), st.data())
     def test_finds_the_hole_a_missing_span_leaves(self, schedule: PriceSnapshot, data: st.DataObject) -> None:
         spans = [(b.from_min, b.to_min, b.months) for b in schedule.bands]
