@@ -11,17 +11,27 @@ from litestar.types import ControllerRouterHandler
 from backend.core.auth import Principal, Staff, StaffOnly
 from backend.core.errors import Invalid, NotFound, Unauthenticated
 from backend.core.http import etag_response
-from backend.core.paging import Page
+from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
 from backend.core.units import CoordMissing, PositionInvalid, read_position
+from backend.reservations.service.claims import ConnectorTaken, VehicleElsewhere
 from backend.stations import service as stations
 from backend.waiting.rules.waits import UserClass
-from backend.waiting.schemas import POWER_OF, QueueAnswer, QueueBody, WaitFigureAnswer
-from backend.waiting.service import indicators, queue
+from backend.waiting.schemas import (
+    POWER_OF,
+    ArrivalAnswer,
+    FallbackAnswer,
+    QueueAnswer,
+    QueueBody,
+    WaitFigureAnswer,
+)
+from backend.waiting.service import fallback, indicators, queue
+from backend.waiting.service.fallback import NoFallbackOffer
 from backend.waiting.service.indicators import BEIJING
 from backend.waiting.service.queue import AlreadyQueued, NoOffer
 
 AnyRequest = Request[Any, Any, Any]
+ARRIVALS_PER_PAGE = 200
 LONGEST_REPORT = timedelta(days=366)
 
 
@@ -141,4 +151,82 @@ async def list_waits(
     return Page([WaitFigureAnswer.of(figure, names[figure.station_id]) for figure in found])
 
 
-ROUTES: list[ControllerRouterHandler] = [Queue, list_waits]
+@get(
+    "/v1/operator/indicators/waits/{station_id:uuid}/arrivals",
+    operation_id="listWaitArrivals",
+    summary="Read the arrivals behind a wait figure",
+    description="Of one own station and one Beijing day, for whoever inspects the figure. Nothing names a person.",
+    tags=["indicators"],
+    responses=answers(Unauthenticated, StaffOnly, CursorInvalid),
+)
+async def list_wait_arrivals(
+    staff: Staff,
+    station_id: UUID,
+    day: Annotated[date, Parameter(description="Day in Beijing, YYYY-MM-DD")],
+    user_class: Annotated[
+        UserClass | None, Parameter(description="Only these: `booking`, `agreement` or `other`")
+    ] = None,
+    cursor: Annotated[str | None, Parameter(description="`next` of the previous page")] = None,
+) -> Page[ArrivalAnswer]:
+    """List arrivals."""
+    found = await indicators.arrivals_behind(
+        company_ids=staff.company_ids("operator", "lead", "inspector"),
+        station_id=station_id,
+        day=day,
+        user_class=user_class,
+        after=decode_cursor(cursor, UUID)[0] if cursor else None,
+        limit=ARRIVALS_PER_PAGE + 1,
+    )
+    shown = found[:ARRIVALS_PER_PAGE]
+    following = encode_cursor(shown[-1].arrival_id) if len(found) > ARRIVALS_PER_PAGE else None
+    return Page([ArrivalAnswer.of(figure) for figure in shown], following)
+
+
+class FallbackPlans(Controller):
+    """What is done for the caller because a wait would pass five minutes."""
+
+    path = "/v1/fallback-plans"
+    tags = ("queue",)
+
+    @get(
+        operation_id="listFallbackPlans",
+        summary="List the own fallback plans",
+        description=(
+            "Newest first, with every step that was tried: another connector of the resident zone, a public-zone"
+            " connector at the agreement price, another pilot station within 500 m, a discount on the next bill."
+        ),
+        responses=answers(Unauthenticated),
+    )
+    async def list(self, principal: Principal) -> Page[FallbackAnswer]:
+        """List plans."""
+        found = await fallback.list_own(account_id=principal.account_id)
+        return Page([FallbackAnswer.of(view) for view in found], None)
+
+    @post(
+        "/{plan_id:uuid}/accept",
+        status_code=200,
+        operation_id="acceptFallback",
+        summary="Take the place at another station",
+        description="A booking goes there as a new one and ends as `relocated`; without one the place is kept 15 min.",
+        responses=answers(Unauthenticated, NotFound, NoFallbackOffer, ConnectorTaken, VehicleElsewhere),
+    )
+    async def accept(self, principal: Principal, plan_id: UUID, now: datetime) -> FallbackAnswer:
+        """Accept."""
+        view = await fallback.answer(account_id=principal.account_id, plan_id=plan_id, accept=True, now=now)
+        return FallbackAnswer.of(view)
+
+    @post(
+        "/{plan_id:uuid}/decline",
+        status_code=200,
+        operation_id="declineFallback",
+        summary="Refuse the place at another station",
+        description="The next step follows at once.",
+        responses=answers(Unauthenticated, NotFound, NoFallbackOffer),
+    )
+    async def decline(self, principal: Principal, plan_id: UUID, now: datetime) -> FallbackAnswer:
+        """Decline."""
+        view = await fallback.answer(account_id=principal.account_id, plan_id=plan_id, accept=False, now=now)
+        return FallbackAnswer.of(view)
+
+
+ROUTES: list[ControllerRouterHandler] = [Queue, FallbackPlans, list_waits, list_wait_arrivals]

@@ -6,14 +6,23 @@ from uuid import UUID
 from backend.bays.events import BayFreed
 from backend.charging.events import SessionEnded, SessionStarted
 from backend.charging.service import sessions
-from backend.core import db
+from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
-from backend.reservations.events import ReservationCancelled, ReservationCheckedIn, ReservationNotUsed
+from backend.reservations.events import (
+    BookingRestored,
+    BookingStranded,
+    ReservationCancelled,
+    ReservationCheckedIn,
+    ReservationMoved,
+    ReservationNotUsed,
+)
 from backend.telemetry.events import ConnectorStatusChanged, PlateRead
 from backend.waiting import service as waiting
-from backend.waiting import store
-from backend.waiting.service import ArrivalDue, queue
-from backend.waiting.service.queue import OfferDue
+from backend.waiting import store, store_fallback
+from backend.waiting.events import WaitRecorded
+from backend.waiting.service import ArrivalDue, fallback, queue
+from backend.waiting.service.fallback import AnswerDue
+from backend.waiting.service.queue import OfferDue, WatchDue
 
 JOBS = Jobs("waiting")
 PLATES_KEPT = timedelta(days=30)
@@ -49,6 +58,45 @@ async def note_check_in(event: ReservationCheckedIn, job: JobContext) -> None:
         )
         if arrival_id is not None:
             await waiting.check_booked_connector(arrival_id=arrival_id, at=event.at, now=job.now)
+            watch = WatchDue(arrival_id=arrival_id)
+            await jobs.schedule("waiting.watch_wait", watch, due_at=max(job.now, event.starts_at), now=job.now)
+
+
+@JOBS.timer("watch_wait", WatchDue)
+async def watch_wait(due: WatchDue, job: JobContext) -> None:
+    """Look at somebody who waits on site."""
+    await fallback.watch(arrival_id=due.arrival_id, now=job.now)
+
+
+@JOBS.on(BookingStranded)
+async def begin_fallback(event: BookingStranded, job: JobContext) -> None:
+    """A booking's place cannot serve it."""
+    await fallback.booking_stranded(reservation_id=event.reservation_id, now=job.now)
+
+
+@JOBS.on(BookingRestored)
+async def end_restored(event: BookingRestored, job: JobContext) -> None:
+    """The place of a booking serves again."""
+    await fallback.booking_over(reservation_id=event.reservation_id, status="restored", now=job.now)
+    await _something_is_free(event.station_id, event.at, job)
+
+
+@JOBS.on(ReservationMoved)
+async def note_move(event: ReservationMoved, job: JobContext) -> None:
+    """A booking has another place: its car may wait no more."""
+    await _something_is_free(event.station_id, event.at, job)
+
+
+@JOBS.on(WaitRecorded)
+async def end_fallback(event: WaitRecorded, job: JobContext) -> None:
+    """A wait is over."""
+    await fallback.wait_ended(arrival_id=event.arrival_id, now=job.now)
+
+
+@JOBS.timer("fallback_due", AnswerDue)
+async def fallback_due(due: AnswerDue, job: JobContext) -> None:
+    """An offer of a fallback plan was not answered."""
+    await fallback.answer_overdue(plan_id=due.plan_id, now=job.now)
 
 
 @JOBS.on(SessionStarted)
@@ -91,12 +139,14 @@ async def note_session_end(event: SessionEnded, job: JobContext) -> None:
 @JOBS.on(ReservationCancelled)
 async def note_cancellation(event: ReservationCancelled, job: JobContext) -> None:
     """A slot was given back."""
+    await fallback.booking_over(reservation_id=event.reservation_id, status="left", now=job.now)
     await _something_is_free(event.station_id, event.at, job)
 
 
 @JOBS.on(ReservationNotUsed)
 async def note_lapse(event: ReservationNotUsed, job: JobContext) -> None:
     """A slot was not used."""
+    await fallback.booking_over(reservation_id=event.reservation_id, status="left", now=job.now)
     await _something_is_free(event.station_id, event.at, job)
 
 
@@ -123,3 +173,4 @@ async def close_arrival(due: ArrivalDue, job: JobContext) -> None:
 async def forget_plates(job: JobContext) -> None:
     """Plates of arrivals are kept 30 days (domain.md "Personal data")."""
     await store.forget_plates(job.now - PLATES_KEPT)
+    await store_fallback.forget_plates(job.now - PLATES_KEPT)

@@ -7,9 +7,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from backend.waiting.rules.fallback import Outcome, PlanStatus, Step
 from backend.waiting.rules.queue import QueueStatus
+from backend.waiting.rules.waits import UserClass
+from backend.waiting.service.fallback import PlanView
 from backend.waiting.service.queue import QueueView
 from backend.waiting.store import WaitFigure
+from backend.waiting.store_fallback import ArrivalFigure
 
 PowerClass = Literal["fast", "slow"]
 POWER_OF: dict[PowerClass, Literal["ac", "dc"]] = {"fast": "dc", "slow": "ac"}
@@ -97,4 +101,73 @@ class WaitFigureAnswer(msgspec.Struct, frozen=True, kw_only=True):
             p50_s=figure.p50_s,
             p95_s=figure.p95_s,
             worst_s=figure.worst_s,
+        )
+
+
+class ArrivalAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One arrival behind a wait figure; nothing names a person or a car."""
+
+    arrival_id: UUID
+    station_id: UUID
+    connector_id: UUID
+    user_class: Annotated[UserClass, Meta(description="How it was served: `booking`, `agreement` or `other`")]
+    source: Annotated[str, Meta(description="How the arrival was noticed: plate, app, qr, staff or session")]
+    arrived_at: Annotated[datetime, Meta(tz=True, description="When the car came")]
+    from_at: Annotated[datetime, Meta(tz=True, description="From when the wait counts")]
+    usable_at: Annotated[datetime, Meta(tz=True, description="When a connector was usable")]
+    wait_s: Annotated[int, Meta(description="The wait, seconds")]
+    predicted_s: Annotated[int | None, Meta(description="What was predicted at the arrival, seconds")]
+    reservation_id: Annotated[UUID | None, Meta(description="The booking it came for")]
+    session_id: Annotated[UUID | None, Meta(description="The charge it led to")]
+
+    @classmethod
+    def of(cls, figure: ArrivalFigure) -> "ArrivalAnswer":
+        """Make the answer from the figure."""
+        return cls(**msgspec.structs.asdict(figure))
+
+
+class FallbackStepAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was tried."""
+
+    step: Annotated[Step, Meta(description="What was tried")]
+    outcome: Annotated[Outcome, Meta(description="What came of it")]
+    station_id: UUID | None
+    connector_id: UUID | None
+    due_at: Annotated[datetime | None, Meta(description="Until when it could be answered")]
+    at: Annotated[datetime, Meta(tz=True, description="When")]
+
+
+class FallbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done because a wait would pass five minutes."""
+
+    id: UUID
+    station_id: UUID
+    reservation_id: UUID | None
+    cause: Annotated[str, Meta(description="`stranded`: the booked place cannot serve; `predicted`: a long wait ahead")]
+    status: Annotated[PlanStatus, Meta(description="`offered` waits for the caller's answer; others are over")]
+    step: Annotated[Step, Meta(description="The step it is at, or ended with")]
+    offer_station_id: Annotated[UUID | None, Meta(description="The station that keeps a place for the caller")]
+    offer_connector_id: Annotated[UUID | None, Meta(description="The connector that is kept")]
+    due_at: Annotated[datetime | None, Meta(description="Until when to answer")]
+    opened_at: Annotated[datetime, Meta(tz=True, description="When it began")]
+    closed_at: Annotated[datetime | None, Meta(description="When it ended")]
+    steps: list[FallbackStepAnswer]
+
+    @classmethod
+    def of(cls, view: PlanView) -> "FallbackAnswer":
+        """Make the answer from the view."""
+        plan = view.plan
+        return cls(
+            id=plan.id,
+            station_id=plan.station_id,
+            reservation_id=plan.reservation_id,
+            cause=plan.cause,
+            status=plan.status,
+            step=plan.step,
+            offer_station_id=plan.offer_station_id,
+            offer_connector_id=plan.offer_connector_id,
+            due_at=plan.due_at,
+            opened_at=plan.opened_at,
+            closed_at=plan.closed_at,
+            steps=[FallbackStepAnswer(**msgspec.structs.asdict(step)) for step in view.steps],
         )

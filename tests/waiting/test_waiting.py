@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from backend.charging.events import SessionStarted
@@ -71,23 +72,19 @@ async def hold(gun: Gun, resident: Resident, *, now: datetime, minutes: int) -> 
     await sample(gun, now=now, meter_wh=1_000_000)
 
 
+def stranger(scene: Scene, number: int) -> Resident:
+    """Somebody with a car of nobody in the tests."""
+    return Resident(
+        account_id=scene.charlie.account_id,
+        vehicle=msgspec.structs.replace(scene.charlie.vehicle, plate="", plate_hash=bytes([number]) * 32),
+        agreement_id=None,
+    )
+
+
 async def fill(scene: Scene, *, now: datetime) -> None:
     """Let all three guns be taken by cars of nobody in the tests: AC for 30, DC for 50, public for 90 minutes."""
     for number, (gun, minutes) in enumerate(((scene.place.ac, 30), (scene.place.dc, 50), (scene.place.public, 90))):
-        stranger = type(scene.alice)(
-            account_id=scene.charlie.account_id,
-            vehicle=type(scene.charlie.vehicle)(
-                id=scene.charlie.vehicle.id,
-                account_id=scene.charlie.account_id,
-                plate="",
-                plate_hash=bytes([number]) * 32,
-                energy_hint="nev",
-                battery_wh=None,
-                chemistry=None,
-            ),
-            agreement_id=None,
-        )
-        await hold(gun, stranger, now=now, minutes=minutes)
+        await hold(gun, stranger(scene, number), now=now, minutes=minutes)
 
 
 class TestTheWaitOfABooking:
@@ -101,6 +98,7 @@ class TestTheWaitOfABooking:
     async def test_runs_until_the_car_before_has_left(self, scene: Scene, now: datetime) -> None:
         gun, arrival = scene.place.ac, now + 32 * MINUTE
         booked = await book(scene.alice, scene.place, now=now, starts_at=now + 30 * MINUTE)
+        await hold(scene.place.public, stranger(scene, 9), now=now, minutes=180)
         await camera_says(
             gun, "bay_occupied", now=now, camera=scene.place.bay_camera, plate_hash=scene.charlie.plate_hash
         )
@@ -116,6 +114,7 @@ class TestTheWaitOfABooking:
         gun = scene.place.ac
         booked = await book(scene.alice, scene.place, now=now, starts_at=now + 30 * MINUTE)
         early, freed = booked.starts_at - 10 * MINUTE, booked.starts_at + 2 * MINUTE
+        await hold(scene.place.public, stranger(scene, 9), now=now, minutes=180)
         await camera_says(
             gun, "bay_occupied", now=now, camera=scene.place.bay_camera, plate_hash=scene.charlie.plate_hash
         )

@@ -192,6 +192,12 @@ TEMPLATES: dict[str, Template] = {
         "A place nearby is free",
         "{station} keeps a place for you. Answer within {minutes} minutes.",
     ),
+    "finding_overdue": Template(
+        "整改逾期：{station}",
+        "{station}有一项整改已超过期限，请尽快处理并登记。",
+        "Rectification overdue: {station}",
+        "A finding at {station} is past its deadline. Put it right and record it.",
+    ),
     "incident_escalated": Template(
         "事件升级：{station}",
         "{station}的{level}级事件尚无人确认，请立即处理。",
@@ -203,6 +209,12 @@ TEMPLATES: dict[str, Template] = {
         "{station}发生紧急事件：{reason}。请立即核实，火情请拨打119，并在应用内确认。",
         "Emergency: {station}",
         "Emergency at {station}: {reason}. Verify at once, call 119 in case of fire, acknowledge in the app.",
+    ),
+    "inspection_overdue": Template(
+        "巡检逾期：{station}",
+        "{station}的定期巡检已超过期限，请尽快安排。",
+        "Inspection overdue: {station}",
+        "A regular inspection of {station} is past its date. Have it done.",
     ),
     "login_code": Template(
         "登录验证码",

@@ -87,6 +87,11 @@ async def get_reservation(*, account_id: UUID, reservation_id: UUID) -> Reservat
     return found
 
 
+async def find_reservation(*, reservation_id: UUID) -> ReservationView | None:
+    """Return any booking, for the features above."""
+    return await store.find_reservation(reservation_id)
+
+
 async def list_reservations(
     *, account_id: UUID, before: UUID | None, limit: int, open_only: bool = False
 ) -> list[ReservationView]:

@@ -148,9 +148,9 @@ async def _choose(
         for c in here.values()
         if c.in_service and c.zone in zones and c.id not in avoid and c.id not in leaving and (not only or c.id in only)
     ]
-    working = await _working(wanted)
+    serving = await working(wanted)
     until = max(b.ends_at for b in left) + slots.LOOK_BEYOND
-    places = await slots.places_of(working, since=now - timedelta(days=1), until=until, now=now)
+    places = await slots.places_of(serving, since=now - timedelta(days=1), until=until, now=now)
     taken = await _taken_bays(station.id)
     places = [
         Place(p.connector_id, p.bay_id, p.power, merge([*p.busy, Span(now - LOOK_AGAIN, now + STANDS_FOR)]))
@@ -165,7 +165,7 @@ async def _choose(
             starts_at=max(b.starts_at, now),
             ends_at=b.ends_at,
             arrived=b.status == "checked_in",
-            strong=_strong(here.get(b.connector_id), working),
+            strong=_strong(here.get(b.connector_id), serving),
         )
         for b in left
     ]
@@ -176,8 +176,8 @@ def _strong(mine: ConnectorView | None, others: Sequence[ConnectorView]) -> froz
     return frozenset(c.id for c in others if mine is None or c.max_power_w >= mine.max_power_w)
 
 
-async def _working(connectors: Sequence[ConnectorView]) -> list[ConnectorView]:
-    """Leave out the connectors that are known to be broken, silent or out."""
+async def working(connectors: Sequence[ConnectorView]) -> list[ConnectorView]:
+    """Return the connectors that are not known to be broken, silent or out."""
     ids = [c.id for c in connectors]
     states = await telemetry.connector_states(connector_ids=ids)
     out = await moves_store.list_out(ids)

@@ -24,7 +24,7 @@ from backend.stations import service as stations
 from backend.stations.rules.topology import ConnectorView, StationView
 from backend.telemetry import service as telemetry
 from backend.telemetry.service import ConnectorState
-from backend.waiting import store
+from backend.waiting import store, store_fallback
 from backend.waiting.events import WaitRecorded
 from backend.waiting.rules.waits import (
     Holder,
@@ -344,3 +344,4 @@ async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
     """Take the account out of arrivals and queues; waits stay without a name."""
     async with db.transaction():
         await store.erase(account_id, now)
+        await store_fallback.forget_account(account_id, now)

@@ -49,6 +49,12 @@ class NoOffer(Conflict):
     detail_zh = "该机会已过期或尚未轮到您，当前状态：{status}。"
 
 
+class WatchDue(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of the timer `waiting.watch_wait`."""
+
+    arrival_id: UUID
+
+
 class OfferDue(msgspec.Struct, frozen=True, kw_only=True):
     """Payload of the timer `waiting.offer_due`."""
 
@@ -117,6 +123,9 @@ async def join(
             other = await store.find_open_entry(vehicle.plate_hash)
             raise AlreadyQueued(queue_id=None if other is None or other.account_id != account_id else str(other.id))
         await offer_free(station_id=station_id, now=now)
+        if arrival is not None:
+            watch = WatchDue(arrival_id=arrival.id)
+            await jobs.schedule("waiting.watch_wait", watch, due_at=now, now=now)
     return await read(account_id=account_id, entry_id=entry.id, now=now)
 
 
