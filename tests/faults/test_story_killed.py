@@ -131,6 +131,7 @@ class TestMainJobUnderKills:
                 if not lost_samples and not lost_others:
                     break
                 await asyncio.sleep(1)
+            detail = await what_became_of(connection, lost_others)
             doubled = await connection.fetchval(
                 "SELECT (SELECT count(*) FROM (SELECT 1 FROM telemetry_sample GROUP BY connector_id, boot, seq"
                 "   HAVING count(*) > 1) d)"
@@ -152,7 +153,7 @@ class TestMainJobUnderKills:
             f" {len(lost_samples)} and {len(lost_others)}; doubled {doubled}; held jobs {held}",
         )
         assert story.returncode == 0, log.read_text()[-3000:]
-        assert (len(lost_samples), len(lost_others), doubled, held) == (0, 0, 0, 0)
+        assert (len(lost_samples), len(lost_others), doubled, held) == (0, 0, 0, 0), detail
         assert sum(killed.values()) >= 3, "the story was over before enough was killed"
 
 
@@ -170,3 +171,22 @@ async def stored_others(connection: "asyncpg.Connection[asyncpg.Record]") -> set
         " WHERE m.channel IN ('event', 'ack') AND m.handled_at IS NOT NULL"
     )
     return {(row[0], row[1]) for row in rows}
+
+
+async def what_became_of(connection: "asyncpg.Connection[asyncpg.Record]", lost: set[tuple[str, str]]) -> str:
+    """Where events that had no effect are: not stored, stored and unhandled, with their jobs, or dead letters."""
+    told = []
+    for device, msg_id in sorted(lost):
+        rows = await connection.fetch(
+            "SELECT m.id, m.channel, m.received_at, m.handled_at, convert_from(m.payload, 'UTF8') AS payload,"
+            " (SELECT array_agg(j.status::text || ' ' || j.attempts || ' ' || j.execute_after) FROM pgqueuer j"
+            "  WHERE j.entrypoint = 'telemetry.device_message' AND convert_from(j.payload, 'UTF8')::jsonb ->> 'message_id'"
+            "  = m.id::text) AS jobs"
+            " FROM device_message m JOIN device d ON d.id = m.device_id"
+            " WHERE d.code = $1 AND m.msg_id = $2 AND NOT m.sealed",
+            device,
+            msg_id,
+        )
+        told.append(f"{device} {msg_id}: {[dict(row) for row in rows] or 'not stored'}")
+    letters = await connection.fetch("SELECT cause, total FROM dead_letter_count")
+    return f"{told}, dead letters {[tuple(row) for row in letters]}"
