@@ -11,6 +11,7 @@ FEATURES: tuple[str, ...] = (
     "bays",
     "agreements",
     "reservations",
+    "maintenance",
     "charging",
     "waiting",
     "alerts",
