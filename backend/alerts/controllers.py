@@ -15,6 +15,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
 
 from backend.alerts.board import watch_board
+from backend.alerts.controllers_duty import DutyController, ReportController, SharedPhoneController
 from backend.alerts.controllers_rules import RulesController
 from backend.alerts.rules.incidents import IncidentMove, TaskMove
 from backend.alerts.schemas import (
@@ -239,6 +240,9 @@ async def live_websocket(socket: WebSocket[Any, Any, Any], ticket_principal: Pri
 
 ROUTES: list[ControllerRouterHandler] = [
     RulesController,
+    ReportController,
+    DutyController,
+    SharedPhoneController,
     TaskController,
     IncidentController,
     BoardController,

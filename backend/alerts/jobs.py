@@ -14,7 +14,8 @@ from backend.alerts.rules.table import (
     SMOKE_RULES,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import blocked_bays, devices, incidents, put_car_limits, sessions_over
+from backend.alerts.service import actions, blocked_bays, devices, incidents, put_car_limits, sessions_over
+from backend.alerts.service.actions import ActionDue
 from backend.alerts.service.blocked_bays import BlockedBayDue
 from backend.alerts.service.critical import judge_critical
 from backend.alerts.service.incidents import EscalationDue
@@ -171,6 +172,12 @@ async def blocked_bay(timer: BlockedBayDue, job: JobContext) -> None:
 async def escalate(timer: EscalationDue, job: JobContext) -> None:
     """An incident may still be unacknowledged."""
     await incidents.escalate(incident_id=timer.incident_id, step=timer.step, now=job.now)
+
+
+@JOBS.timer("action", ActionDue)
+async def look_at_action(timer: ActionDue, job: JobContext) -> None:
+    """An automatic action of an incident should have had its effect."""
+    await actions.look(action_id=timer.action_id, now=job.now)
 
 
 @JOBS.every("forget_plates", seconds=3600)

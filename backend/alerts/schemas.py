@@ -74,6 +74,7 @@ class TaskOut(msgspec.Struct, frozen=True, kw_only=True):
     arrived_at: datetime | None
     resolved_at: datetime | None
     resolution: str | None
+    drill: Annotated[bool, Meta(description="Belongs to a drill")] = False
 
 
 class StepOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class IncidentOut(msgspec.Struct, frozen=True, kw_only=True):
     on_site_at: datetime | None
     resolved_at: datetime | None
     reported_at: datetime | None
+    drill: Annotated[bool, Meta(description="An exercise: no resident was told, nothing was switched")] = False
 
 
 class IncidentDetail(IncidentOut, frozen=True, kw_only=True):
@@ -164,6 +166,7 @@ def task_out(task: TaskView) -> TaskOut:
         arrived_at=task.arrived_at,
         resolved_at=task.resolved_at,
         resolution=task.resolution,
+        drill=task.drill,
     )
 
 
@@ -191,6 +194,7 @@ def incident_out(incident: IncidentView) -> IncidentOut:
         on_site_at=incident.on_site_at,
         resolved_at=incident.resolved_at,
         reported_at=incident.reported_at,
+        drill=incident.drill,
     )
 
 

@@ -115,6 +115,12 @@ async def list_open_alerts(
     return [_alert(row) for row in rows]
 
 
+async def list_alerts_of(incident_id: UUID) -> list[AlertView]:
+    """Every alert of an incident, cleared ones too, oldest first."""
+    rows = await db.fetch("SELECT * FROM alert WHERE incident_id = $1 ORDER BY raised_at, id", incident_id)
+    return [_alert(row) for row in rows]
+
+
 async def list_open_on_connector(connector_id: UUID) -> list[AlertView]:
     rows = await db.fetch(
         "SELECT * FROM alert WHERE connector_id = $1 AND cleared_at IS NULL ORDER BY raised_at", connector_id

@@ -102,6 +102,17 @@ async def find_handled(*, station_id: UUID, kind: str, connector_id: UUID | None
     return None if row is None else _incident(row)
 
 
+async def is_anything_handled(station_id: UUID) -> bool:
+    """Whether an incident, a drill too, is being handled at the station."""
+    return bool(
+        await db.fetchval(
+            "SELECT EXISTS (SELECT FROM incident WHERE station_id = $1"
+            " AND status IN ('open', 'acknowledged', 'on_site'))",
+            station_id,
+        )
+    )
+
+
 async def find_incident(incident_id: UUID, *, lock: bool = False) -> IncidentView | None:
     suffix = " FOR UPDATE" if lock else ""
     row = await db.fetchrow(f"SELECT * FROM incident WHERE id = $1{suffix}", incident_id)  # noqa: S608
@@ -183,13 +194,14 @@ async def add_task(
     device_id: UUID | None = None,
     bay_id: UUID | None = None,
     detail: dict[str, Any] | None = None,
+    drill: bool = False,
 ) -> UUID | None:
     """Add a task; None where its incident or alert has one already."""
     task_id: UUID | None = await db.fetchval(
         """
         INSERT INTO task (id, operator_company_id, station_id, kind, level, status, incident_id, alert_id, device_id,
-            bay_id, detail, created_at)
-        VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10::jsonb, $11) ON CONFLICT DO NOTHING RETURNING id
+            bay_id, detail, created_at, drill)
+        VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10::jsonb, $11, $12) ON CONFLICT DO NOTHING RETURNING id
         """,
         new_id(),
         operator_company_id,
@@ -202,6 +214,7 @@ async def add_task(
         bay_id,
         msgspec.json.encode(detail or {}).decode(),
         now,
+        drill,
     )
     return task_id
 

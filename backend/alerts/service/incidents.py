@@ -18,7 +18,7 @@ from backend.alerts.rules.incidents import (
     move_incident,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import power
+from backend.alerts.service import actions, duty, power
 from backend.alerts.store import AlertView
 from backend.alerts.store_incidents import IncidentView, StepView
 from backend.bays import service as bays
@@ -29,10 +29,14 @@ from backend.core.auth import Staff
 from backend.core.errors import Conflict, DomainError, NotFound
 from backend.core.ids import new_id
 from backend.notifications import service as notifications
+from backend.reservations.service import bookings
 from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
 
 READERS: tuple[Literal["guard", "lead", "operator", "inspector"], ...] = ("guard", "lead", "operator", "inspector")
+STAY_AWAY = ("danger_stay_away", "danger_nearby")
+BOOKINGS_AHEAD = tuple(timedelta(minutes=15 * n) for n in range(13))
+"""Whoever is expected within these three hours is told not to come; bookings lie on a grid of 15 minutes."""
 HANDLERS: tuple[Literal["guard", "lead", "operator"], ...] = ("guard", "lead", "operator")
 
 
@@ -135,6 +139,8 @@ async def stop_area(*, alert: AlertView, area: str | None, now: datetime) -> int
             continue
         stopped += 1
         await _step(alert, now, "action", "session_stopped", {"session_id": str(session.id)})
+        if alert.incident_id is not None:
+            await actions.follow(incident_id=alert.incident_id, kind="stop_session", target_id=session.id, now=now)
     if alert.incident_id is not None:
         inside = [c for c in connectors.values() if not mapped or c.area in (area, None)]
         await power.cut(incident_id=alert.incident_id, connectors=inside, actor=f"rule:{alert.code}", now=now)
@@ -145,6 +151,10 @@ async def lower_locks(*, alert: AlertView, now: datetime) -> None:
     """Open every bay of the station; the safety hold keeps them open."""
     told = await bays.lower_all(station_id=alert.station_id, reason=alert.code, now=now, actor=f"rule:{alert.code}")
     await _step(alert, now, "action", "locks_lowered", {"count": told})
+    if alert.incident_id is not None:
+        for bay in await stations.list_bays(station_id=alert.station_id):
+            if bay.lock_device_id is not None:
+                await actions.follow(incident_id=alert.incident_id, kind="lower_lock", target_id=bay.id, now=now)
 
 
 async def people(*, station: StationView, roles: Sequence[Literal["guard", "lead", "operator"]]) -> list[UUID]:
@@ -158,8 +168,8 @@ async def people(*, station: StationView, roles: Sequence[Literal["guard", "lead
 async def page_staff(*, alert: AlertView, station: StationView, now: datetime) -> None:
     """Ring the guards and the lead, or the operators where there are none; a further alarm rings again."""
     subject = alert.id if alert.incident_id is None else alert.incident_id
-    called = await people(station=station, roles=("guard", "lead")) or await people(
-        station=station, roles=("operator",)
+    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now) or await duty.whom_to_page(
+        station=station, roles=("operator",), now=now
     )
     for person in called:
         await notifications.page(
@@ -184,6 +194,27 @@ async def tell_neighbours(*, alert: AlertView, station: StationView, now: dateti
             now=now,
         )
         await _step(alert, now, "message", "danger_stay_away", {"account_id": str(account_id)})
+    for account_id in await residents_expected(station_id=station.id, now=now):
+        await notifications.notify(
+            recipient=account_id,
+            event_key=f"incident:{alert.incident_id}:stay-away",
+            template="danger_nearby",
+            params={"station": station.name},
+            safety=True,
+            now=now,
+        )
+        await _step(alert, now, "message", "danger_nearby", {"account_id": str(account_id)})
+
+
+async def residents_expected(*, station_id: UUID, now: datetime) -> list[UUID]:
+    """The accounts that hold a booking of the next hours and are not at the station already."""
+    there = set(await residents_there(station_id=station_id))
+    found: list[UUID] = []
+    for bay in await stations.list_bays(station_id=station_id):
+        for ahead in BOOKINGS_AHEAD:
+            due = await bookings.list_due_in_bay(bay_id=bay.id, at=now + ahead)
+            found.extend(booking.account_id for booking in due if booking.account_id not in there)
+    return list(dict.fromkeys(found))
 
 
 async def residents_there(*, station_id: UUID) -> list[UUID]:
@@ -220,12 +251,17 @@ async def escalate(*, incident_id: UUID, step: int, now: datetime) -> None:
             return
         station = await stations.get_station(station_id=incident.station_id)
         await store_incidents.save_incident(incident_id, {"escalated": step + 1})
-        for person in await people(station=station, roles=escalation_roles(step)):
+        params: dict[str, str | int] = {"station": station.name, "level": incident.level}
+        if incident.drill:
+            params = {"station": station.name, "reason": reason_of(incident.code)}
+        called = await duty.whom_to_page(station=station, roles=escalation_roles(step), now=now)
+        everybody = await people(station=station, roles=escalation_roles(step))
+        for person in dict.fromkeys([*called, *(everybody if step > 0 else [])]):
             await notifications.page(
                 recipient=person,
                 event_key=f"incident:{incident_id}:escalation-{step}",
-                template="incident_escalated",
-                params={"station": station.name, "level": incident.level},
+                template="drill_page" if incident.drill else "incident_escalated",
+                params=params,
                 now=now,
             )
             await store_incidents.add_step(
@@ -283,6 +319,7 @@ async def move(*, incident_id: UUID, step: IncidentMove, note: str, staff: Staff
         found = await get_incident(incident_id=incident_id, staff=staff)
         if not staff.may(*HANDLERS, operator_company_id=found.operator_company_id, station_id=found.station_id):
             raise NotFound(kind="incident")
+        person_id = await duty.person_behind(account_id=staff.account_id, now=now)
         incident = await store_incidents.find_incident(incident_id, lock=True)
         after = None if incident is None else move_incident(incident.status, step)
         if incident is None or after is None:
@@ -295,13 +332,13 @@ async def move(*, incident_id: UUID, step: IncidentMove, note: str, staff: Staff
             changes["acknowledged_at"] = now
         await store_incidents.save_incident(incident_id, changes)
         await store_incidents.add_step(
-            incident_id, at=now, kind="person", what=after, actor_id=staff.account_id, detail={"note": note}
+            incident_id, at=now, kind="person", what=after, actor_id=person_id, detail={"note": note}
         )
         moved = msgspec.structs.replace(incident, **changes)
         if step == "resolve":
             await _end(moved, staff, note, now)
         await audit.record(
-            actor_id=staff.account_id,
+            actor_id=person_id,
             actor_role=staff.role_at(incident.operator_company_id),
             action=f"incident.{after}",
             object_kind="incident",
@@ -342,7 +379,7 @@ async def _end(incident: IncidentView, staff: Staff, note: str, now: datetime) -
             now=now,
         )
     station = await stations.get_station(station_id=incident.station_id)
-    told = [step for step in await store_incidents.list_steps(incident.id) if step.what == "danger_stay_away"]
+    told = [step for step in await store_incidents.list_steps(incident.id) if step.what in STAY_AWAY]
     for account_id in dict.fromkeys(UUID(str(step.detail["account_id"])) for step in told):
         await notifications.notify(
             recipient=account_id,

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from backend.alerts import store_incidents
+from backend.alerts.service import actions
 from backend.charging.service import sessions
 from backend.core import db
 from backend.core.errors import DomainError
@@ -36,6 +37,7 @@ async def cut(*, incident_id: UUID, connectors: Iterable[ConnectorView], actor: 
             await store_incidents.add_step(incident_id, at=now, kind="action", what="power_cut_failed", detail=failed)
             continue
         await store_incidents.add_step(incident_id, at=now, kind="action", what="power_cut", detail=detail)
+        await actions.follow(incident_id=incident_id, kind="cut_power", target_id=connector_id, now=now)
         done += 1
     return done
 

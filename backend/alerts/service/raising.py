@@ -14,7 +14,7 @@ from backend.alerts import store, store_incidents
 from backend.alerts.events import AlertCleared, AlertRaised, TaskChanged
 from backend.alerts.rules.model import RANK, Action, Level, Rule
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import incidents, power
+from backend.alerts.service import actions, duty, incidents, power
 from backend.alerts.store import AlertView
 from backend.charging.service import sessions
 from backend.core import db, jobs
@@ -220,6 +220,7 @@ async def _stop_session(rule: Rule, alert: AlertView, now: datetime) -> None:
             await store_incidents.add_step(
                 alert.incident_id, at=now, kind="action", what="session_stopped", detail={"session_id": str(session.id)}
             )
+            await actions.follow(incident_id=alert.incident_id, kind="stop_session", target_id=session.id, now=now)
 
 
 async def _tell_resident(rule: Rule, level: Level, alert: AlertView, station: StationView, now: datetime) -> None:
@@ -269,7 +270,7 @@ async def make_task(*, alert: AlertView, level: Level, now: datetime) -> UUID | 
         await store_incidents.add_step(alert.incident_id, at=now, kind="action", what="task_made")
     else:
         station = await stations.get_station(station_id=alert.station_id)
-        for person in await incidents.people(station=station, roles=("guard",)):
+        for person in await duty.whom_to_page(station=station, roles=("guard",), now=now):
             await notifications.notify(
                 recipient=person,
                 event_key=f"task:{task_id}",

@@ -10,7 +10,7 @@ import msgspec
 from backend.alerts import store_incidents
 from backend.alerts.events import TaskChanged
 from backend.alerts.rules.incidents import TaskMove, move_task
-from backend.alerts.service import incidents
+from backend.alerts.service import duty, incidents
 from backend.alerts.service.incidents import HANDLERS, READERS, IncidentState
 from backend.alerts.store_incidents import TaskView
 from backend.core import audit, db, jobs
@@ -54,6 +54,7 @@ async def move(*, task_id: UUID, step: TaskMove, note: str, staff: Staff, now: d
     Arriving at an incident's task moves the incident to on_site. Raises NotFound, TaskState, TaskTaken.
     """
     async with db.transaction():
+        person_id = await duty.person_behind(account_id=staff.account_id, now=now)
         task = await store_incidents.find_task(task_id, lock=True)
         if task is None or not staff.may(
             *HANDLERS, operator_company_id=task.operator_company_id, station_id=task.station_id
@@ -62,19 +63,19 @@ async def move(*, task_id: UUID, step: TaskMove, note: str, staff: Staff, now: d
         after = move_task(task.status, step)
         if after is None:
             raise TaskState(status=task.status)
-        if step == "accept" and task.assignee_id not in (None, staff.account_id):
+        if step == "accept" and task.assignee_id not in (None, person_id):
             raise TaskTaken
         if after == task.status:
             return task
         stamp = {"accept": "accepted_at", "arrive": "arrived_at", "resolve": "resolved_at"}[step]
         changes: dict[str, Any] = {"status": after, stamp: now}
         if task.assignee_id is None:
-            changes["assignee_id"] = staff.account_id
+            changes["assignee_id"] = person_id
         if step == "resolve":
             changes["resolution"] = note or "resolved"
         await store_incidents.save_task(task_id, changes)
         await audit.record(
-            actor_id=staff.account_id,
+            actor_id=person_id,
             actor_role=staff.role_at(task.operator_company_id),
             action=f"task.{after}",
             object_kind="task",

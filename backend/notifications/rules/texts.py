@@ -282,6 +282,12 @@ TEMPLATES: dict[str, Template] = {
         "We cannot keep your booking",
         "Sorry: {station}, {starts} cannot be kept through our fault. You will be compensated.",
     ),
+    "reservation_hold_ends": Template(
+        "车位即将释放",
+        "{station}：您的预约车位将在{minutes}分钟后释放，请尽快到场。",
+        "Your place is given back soon",
+        "{station}: your booking is held for {minutes} more minutes.",
+    ),
     "reservation_no_show": Template(
         "预约已过期",
         "{station} {starts}的预约未按时到达，已释放。",
@@ -293,6 +299,12 @@ TEMPLATES: dict[str, Template] = {
         "您的预约已调整至{station}，车位{bay}，{starts}。",
         "Booking moved",
         "Your booking moved to {station}, bay {bay}, {starts}.",
+    ),
+    "reservation_reminder": Template(
+        "预约提醒",
+        "{station} {starts}，车位{bay}，请按时到达；如不需要请取消。",
+        "Your booking begins soon",
+        "{station}, {starts}, bay {bay}. Cancel it if you do not need it.",
     ),
     "session_ended": Template(
         "充电已结束",
