@@ -26,7 +26,8 @@ MIB = 1024 * 1024
 def memory(made: Ground) -> dict[str, float]:
     """MiB of each process of the service, its children with it, and of the servers."""
     processes = {name: made.children[name].pid for name in ROLES}
-    servers = {"postgres": made.postgres.pid, "valkey": made.valkey.pid, "broker": made.broker and made.broker.pid}
+    broker = None if made.broker is None else made.broker.pid
+    servers = {"postgres": made.postgres.pid, "valkey": made.valkey.pid, "broker": broker}
     found = {}
     for name, pid in {**processes, **servers}.items():
         if pid is None:
