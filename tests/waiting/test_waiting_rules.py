@@ -92,6 +92,11 @@ class TestUsableFrom:
         assert self.at(self.held(39, 60), free_now=True) == 70
         assert self.at(self.held(40, 60), free_now=True) == 0
 
+    def test_expects_a_car_to_leave_at_its_end_though_it_may_stay_overnight(self) -> None:
+        overnight = Holder(T0 - 60 * MINUTE, T0 + 20 * MINUTE, T0 + 500 * MINUTE)
+        assert self.at(overnight) == 30
+        assert self.at(Holder(T0 - 60 * MINUTE, T0, T0 + 500 * MINUTE)) == 500  # it stayed: until morning
+
     def test_is_one_gap_away_when_a_car_stays_without_a_claim(self) -> None:
         assert self.at() == 10
 
