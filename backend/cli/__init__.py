@@ -246,6 +246,71 @@ def try_rules(since: str, station: str | None, numbers: Path | None, version: UU
     _run(run(_settings(), since=since, station=station, numbers=others, version=version))
 
 
+@linli.group()
+def simulate() -> None:
+    """Play the service's own rules on a virtual clock."""
+
+
+@simulate.command(name="week")
+@click.option("--demand", default="compound", help="A preset (compound, mixed, steady, nobody) or a CSV file.")
+@click.option(
+    "--agreements", type=click.IntRange(min=0), help="How many agreements; without it, the demand's own number."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same week.")
+@click.option("--weeks", type=click.IntRange(2, 100), default=8, show_default=True, help="Weeks per number tried.")
+@click.option("--faults", type=click.FloatRange(0, 100), default=0.1, show_default=True, help="Per gun and week.")
+@click.option("--search/--no-search", default=True, show_default=True, help="Search the signing limit.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the picture to this file.")
+@click.option("--station", "code", help="A registered station, as it stands; without it, one of so many guns:")
+@click.option("--resident-dc", type=click.IntRange(0, 200), default=4, show_default=True)
+@click.option("--resident-ac", type=click.IntRange(0, 200), default=6, show_default=True)
+@click.option("--public-dc", type=click.IntRange(0, 200), default=2, show_default=True)
+@click.option("--public-ac", type=click.IntRange(0, 200), default=0, show_default=True)
+@click.option("--set-limit", is_flag=True, help="Store the number as the station's signing limit; signing warns at it.")
+@click.option("--refuse", is_flag=True, help="With --set-limit: signing is refused beyond it.")
+def simulate_week_(
+    demand: str,
+    agreements: int | None,
+    seed: int,
+    weeks: int,
+    faults: float,
+    search: bool,
+    png: Path | None,
+    code: str | None,
+    resident_dc: int,
+    resident_ac: int,
+    public_dc: int,
+    public_ac: int,
+    set_limit: bool,
+    refuse: bool,
+) -> None:
+    """Simulate a week of arrivals at a station.
+
+    Prints and plots utilisation, waits, no-shows and overstays, and how many agreements the station can carry while
+    99 % of arrivals wait at most 5 minutes. See docs/simulation.md.
+    """
+    from backend.cli.simulate import Wanted, simulate_made_up, simulate_registered
+
+    wanted = Wanted(
+        demand=demand,
+        agreements=agreements,
+        seed=seed,
+        weeks=weeks,
+        faults_per_gun=faults,
+        picture=png,
+        search=search,
+        guns=(resident_dc, resident_ac, public_dc, public_ac),
+    )
+    if set_limit and (code is None or not search):
+        raise click.UsageError("--set-limit needs --station CODE and the search")
+    if refuse and not set_limit:
+        raise click.UsageError("--refuse needs --set-limit")
+    if code is None:
+        simulate_made_up(wanted)
+    else:
+        _run(simulate_registered(_settings(), code=code, wanted=wanted, set_limit=set_limit, refuse=refuse))
+
+
 def main() -> None:
     """Entry point: a bad setting is told in one line, not in a traceback."""
     try:

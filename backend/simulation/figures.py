@@ -17,7 +17,8 @@ class WeekFigures:
     """The figures of one week. `share_within` and the percentiles are of agreement residents who came; None: nobody.
 
     Who gave up waiting counts as not served within the time, and the time until giving up as the wait, at least.
-    `prediction_bias_s` is predicted less waited: positive where the service promises too long a wait.
+    `prediction_bias_s` is predicted less waited: positive where the service promises too long a wait. Who gave up is
+    compared with the time after which it would have been their turn: those told of long waits are the ones who leave.
     """
 
     arrivals: int
@@ -54,8 +55,11 @@ def figures_of(run: WeekRun) -> WeekFigures:
     promise_s = run.station.settings.max_wait_s
     residents = waits_of([a for a in run.arrivals if a.trip.resident])
     others = waits_of([a for a in run.arrivals if not a.trip.resident])
-    told = [a for a in run.arrivals if a.predicted_s is not None and a.wait_s is not None and a.outcome == "served"]
-    errors = [float((a.predicted_s or 0) - (a.wait_s or 0)) for a in told]
+    errors = [
+        float(a.predicted_s - after_s)
+        for a in run.arrivals
+        if a.predicted_s is not None and (after_s := a.wait_s if a.outcome == "served" else a.turn_after_s) is not None
+    ]
     within = sum(wait <= promise_s and served for wait, served in residents)
     waits = sorted(wait for wait, _ in residents)
     use = utilisation(run)

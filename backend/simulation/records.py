@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from backend.reservations.rules.words import BookingStatus, ClaimView
 from backend.simulation.demand import Trip
 from backend.simulation.ground import Stay
-from backend.simulation.station import SimulatedStation
+from backend.simulation.station import Gun, SimulatedStation
+from backend.waiting.rules.queue import Waiting
 from backend.waiting.rules.waits import UserClass
 
 Outcome = Literal["served", "left", "no_show", "refused", "still_there"]
@@ -16,7 +18,9 @@ Outcome = Literal["served", "left", "no_show", "refused", "still_there"]
 
 @dataclass
 class Arrival:
-    """What became of one trip. `wait_s` is measured as in domain.md "The three fives"."""
+    """What became of one trip. `wait_s` is measured as in domain.md "The three fives"; `turn_after_s` is after how
+    long somebody who gave up would have been served.
+    """
 
     trip: Trip
     user_class: UserClass
@@ -28,6 +32,7 @@ class Arrival:
     counts_from: datetime | None = None
     predicted_s: int | None = None
     wait_s: int | None = None
+    turn_after_s: int | None = None
     started_at: datetime | None = None
     charge_ended_at: datetime | None = None
     left_at: datetime | None = None
@@ -39,6 +44,30 @@ class Arrival:
         if self.outcome is not None:
             raise RuntimeError(f"trip {self.trip.number} is {self.outcome} already and cannot be {outcome}")
         self.outcome = outcome
+
+
+@dataclass
+class Booking:
+    """A slot that is held for a trip."""
+
+    arrival: Arrival
+    gun: Gun
+    claim: ClaimView
+    starts_at: datetime
+    ends_at: datetime
+    hold_until: datetime
+    status: BookingStatus = "confirmed"
+    waiting: bool = False
+
+
+@dataclass
+class Queued:
+    """Somebody who waits on site, or is offered a gun."""
+
+    arrival: Arrival
+    entry: Waiting
+    offer: ClaimView | None = None
+    accepted: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ are the same. People do what their trip says (`demand.Trip`); all chance is in t
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -20,10 +20,10 @@ from backend.reservations.rules.slots import day_slots, rank_places, refuse_slot
 from backend.reservations.rules.walk_ups import decide_walk_up
 from backend.reservations.rules.words import OPEN, BookingStatus, ClaimView
 from backend.simulation.demand import WEEK, Trip
-from backend.simulation.records import Arrival, Outcome, WeekRun
+from backend.simulation.records import Arrival, Booking, Outcome, Queued, WeekRun
 from backend.simulation.station import Gun, SimulatedStation
 from backend.simulation.world import FAULTS_PER_GUN, World
-from backend.waiting.rules.queue import Waiting, in_order, match_offers
+from backend.waiting.rules.queue import Free, Waiting, in_order, match_offers
 from backend.waiting.rules.waits import may_use, predict_wait, wait_from, wait_seconds
 
 DRIVE_IN = timedelta(minutes=10)
@@ -33,30 +33,6 @@ SHIFTS_UP_TO = timedelta(hours=2)
 """How far a resident shifts a wish to another slot; else the resident comes without a booking."""
 MARGIN = 1.15
 """How much longer than the bare charge people book."""
-
-
-@dataclass
-class Booking:
-    """A slot that is held for a trip."""
-
-    arrival: Arrival
-    gun: Gun
-    claim: ClaimView
-    starts_at: datetime
-    ends_at: datetime
-    hold_until: datetime
-    status: BookingStatus = "confirmed"
-    waiting: bool = False
-
-
-@dataclass
-class Queued:
-    """Somebody who waits on site, or is offered a gun."""
-
-    arrival: Arrival
-    entry: Waiting
-    offer: ClaimView | None = None
-    accepted: bool = False
 
 
 class Week(World):
@@ -75,6 +51,7 @@ class Week(World):
         super().__init__(station, WeekRun(station, agreements, seed, starts_at, starts_at + WEEK))
         self._bookings: list[Booking] = []
         self._queue: dict[UUID, Queued] = {}
+        self._given_up: dict[UUID, Queued] = {}
         self._no_shows: dict[bytes, list[datetime]] = defaultdict(list)
         self._suspended: dict[bytes, datetime] = {}
         self._here: set[bytes] = set()
@@ -249,7 +226,7 @@ class Week(World):
                 self._check_in(booking)
                 return
         if arrival.user_class == "agreement":
-            arrival.predicted_s = self.predicted_wait()
+            arrival.predicted_s = self.predicted_wait(arrival)
         self._walk_up(arrival)
 
     def _check_in(self, booking: Booking) -> None:
@@ -396,6 +373,8 @@ class Week(World):
             self._close_booking(booking, "failed")
         elif queued is not None:
             self._dequeue(queued)
+            if arrival.predicted_s is not None:
+                self._given_up[queued.entry.id] = queued
         else:
             return
         self._leave_site(arrival, "left")
@@ -414,10 +393,13 @@ class Week(World):
         arrival.left_at = self.now
         arrival.close(outcome)
 
-    def predicted_wait(self) -> int | None:
-        """Return what the search would say now: the wait of the next agreement resident."""
-        ahead = sum(q.offer is None and q.entry.user_class != "other" for q in self._queue.values())
-        return predict_wait([usable_at for _, usable_at in self._outlook()], ahead=ahead, now=self.now)
+    def predicted_wait(self, arrival: Arrival) -> int | None:
+        """Return what a resident is told on arrival: of the guns the car takes, behind those who wait for them."""
+        wish = self._wishes(arrival)[-1]
+        waiting = (q.entry for q in self._queue.values() if q.offer is None and q.entry.user_class != "other")
+        ahead = sum(wish.power is None or entry.power in (None, wish.power) for entry in waiting)
+        usable = [usable_at for gun, usable_at in self._outlook() if wish.power in (None, gun.kind)]
+        return predict_wait(usable, ahead=ahead, now=self.now)
 
     def _something_is_free(self) -> None:
         for booking in [b for b in self._bookings if b.waiting]:
@@ -426,9 +408,11 @@ class Week(World):
 
     def _offer_free(self) -> None:
         waiting = [q.entry for q in self._queue.values() if q.offer is None]
-        if not waiting:
+        if not waiting and not self._given_up:
             return
-        for entry_id, connector_id in match_offers(in_order(waiting), self._free("agreement")):
+        free = self._free("agreement")
+        self._note_turns(waiting, free)
+        for entry_id, connector_id in match_offers(in_order(waiting), free):
             queued = self._queue[entry_id]
             stands = timedelta(seconds=self._settings.offer_on_site_s)
             queued.offer = self._book.claim(
@@ -443,6 +427,16 @@ class Week(World):
                 answers_after = queued.arrival.trip.answers_after
                 answer = self._accept if answers_after < stands else self._miss
                 self._at(self.now + min(answers_after, stands), partial(answer, queued, queued.offer))
+
+    def _note_turns(self, waiting: list[Waiting], free: list[Free]) -> None:
+        """Note whose turn it would be of those who gave up: only so can what was predicted to them be judged."""
+        if not self._given_up or not free:
+            return
+        everybody = waiting + [q.entry for q in self._given_up.values()]
+        for entry_id, _ in match_offers(in_order(everybody), free):
+            gone = self._given_up.pop(entry_id, None)
+            if gone is not None and gone.arrival.counts_from is not None:
+                gone.arrival.turn_after_s = wait_seconds(from_at=gone.arrival.counts_from, usable_at=self.now)
 
     def _accept(self, queued: Queued, offer: ClaimView) -> None:
         if self._queue.get(queued.entry.id) is not queued or queued.offer is not offer:

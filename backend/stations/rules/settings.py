@@ -29,12 +29,21 @@ class StationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=F
     max_booking_dc_s: int = 7200
     max_days_ahead: int = 7
     max_open_bookings: int = 2
+    max_open_bookings_household: int = 4
+    max_new_bookings_a_day: int = 8
+    max_changes: int = 3
+    open_from_min: int = 0
+    open_to_min: int = 0
+    remind_before_s: int = 1800
+    remind_hold_before_s: int = 300
     no_show_limit: int = 3
     no_show_window_days: int = 30
     suspension_days: int = 7
     offer_on_site_s: int = 90
     offer_remote_s: int = 300
     max_wait_s: int = 300
+    signing_limit: int | None = None
+    signing_limit_refuses: bool = False
     alert_rules: dict[str, dict[str, float]] = {}
 
     def problems(self) -> list[tuple[str, str]]:
@@ -57,7 +66,7 @@ class StationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=F
         found.extend((name, "more than zero") for name in positive if getattr(self, name) == 0)
         found.extend(
             (name, "a minute of the day, 0 to 1439")
-            for name in ("overstay_free_from_min", "overstay_free_to_min")
+            for name in ("overstay_free_from_min", "overstay_free_to_min", "open_from_min", "open_to_min")
             if getattr(self, name) >= 1440
         )
         return found
