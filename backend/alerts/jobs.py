@@ -94,6 +94,31 @@ async def connector_changed(event: ConnectorStatusChanged, job: JobContext) -> N
     """A connector is free again: what was raised about the car that left is over."""
     if event.status == "available":
         await sessions_over.clear_after_session(connector_id=event.connector_id, now=job.now)
+    station = await stations.get_station(station_id=event.station_id)
+    news = {"type": "connector", "station_id": event.station_id, "connector_id": event.connector_id}
+    await job.services.get(Live).publish(
+        f"staff:{station.operator_company_id}", {**news, "status": event.status, "previous": event.previous}
+    )
+
+
+@JOBS.on(DeviceWentSilent)
+async def show_silence(event: DeviceWentSilent, job: JobContext) -> None:
+    """Show on the board that a device is out of contact."""
+    await _show_contact(event, job, silent=True)
+
+
+@JOBS.on(DeviceCameBack)
+async def show_return(event: DeviceCameBack, job: JobContext) -> None:
+    """Show on the board that a device is heard again."""
+    await _show_contact(event, job, silent=False)
+
+
+async def _show_contact(event: DeviceWentSilent | DeviceCameBack, job: JobContext, *, silent: bool) -> None:
+    station = await stations.get_station(station_id=event.station_id)
+    news = {"type": "device", "station_id": event.station_id, "device_id": event.device_id, "code": event.device_code}
+    await job.services.get(Live).publish(
+        f"staff:{station.operator_company_id}", {**news, "kind": event.kind, "silent": silent}
+    )
 
 
 @JOBS.on(SessionEnded)
@@ -207,7 +232,13 @@ async def show_cleared(event: AlertCleared, job: JobContext) -> None:
 @JOBS.on(IncidentChanged)
 async def show_incident(event: IncidentChanged, job: JobContext) -> None:
     """Show an incident on the board."""
-    news = {"type": "incident", "incident_id": event.incident_id, "station_id": event.station_id}
+    held = await stations.has_safety_hold(station_id=event.station_id)
+    news = {
+        "type": "incident",
+        "incident_id": event.incident_id,
+        "station_id": event.station_id,
+        "safety_hold": held,
+    }
     await job.services.get(Live).publish(
         f"staff:{event.operator_company_id}", {**news, "status": event.status, "change": event.what}
     )

@@ -117,6 +117,31 @@ class IncidentDetail(IncidentOut, frozen=True, kw_only=True):
     safety_hold: Annotated[bool, Meta(description="Whether the station is held now, by this or another incident")]
 
 
+class BoardStation(msgspec.Struct, frozen=True, kw_only=True):
+    """A station on the board; connectors by state, as they are now."""
+
+    id: UUID
+    code: str
+    name: str
+    safety_hold: Annotated[bool, Meta(description="Whether an incident holds it: nothing starts, locks stay down")]
+    connectors: Annotated[
+        dict[str, int],
+        Meta(description="How many connectors are in which state", examples=[{"available": 3, "unknown": 1}]),
+    ]
+    silent: Annotated[int, Meta(description="Devices out of contact")]
+
+
+class SilentDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that has not been heard for too long: its state is unknown."""
+
+    id: UUID
+    code: str
+    kind: str
+    station_id: UUID
+    last_seen_at: datetime | None
+    silent_since: datetime
+
+
 class BoardMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message of the staff board: a snapshot first, then news."""
 
@@ -124,6 +149,8 @@ class BoardMessage(msgspec.Struct, frozen=True, kw_only=True):
     incidents: list[IncidentOut] = []
     tasks: list[TaskOut] = []
     alerts: list[AlertOut] = []
+    stations: list[BoardStation] = []
+    silent_devices: list[SilentDevice] = []
     news: dict[str, Any] | None = None
 
 

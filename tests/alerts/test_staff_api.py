@@ -6,13 +6,15 @@ import httpx
 
 from backend.alerts.board import watch_board
 from backend.charging.service import sessions
-from backend.core import db
+from backend.core import db, jobs
 from backend.core.live import Live
 from backend.core.services import Services
+from backend.telemetry.events import DeviceWentSilent
 from tests.cast import ALICE, WANG, ZHOU
 from tests.factories.accounts import log_in
 from tests.factories.alerts import add_watched_scene, charging, smoke, staff_of
-from tests.factories.charging import commands_to
+from tests.factories.charging import commands_to, sample
+from tests.jobs import run_due_jobs
 
 MINUTE = timedelta(minutes=1)
 
@@ -99,10 +101,42 @@ class TestStaffOverHttp:
         snapshot, empty = await anext(board), await anext(other)
         assert [i.kind for i in snapshot.incidents] == ["fire"]
         assert [t.kind for t in snapshot.tasks] == [a.code for a in snapshot.alerts] == ["smoke_alarm"]
-        assert (empty.incidents, empty.tasks, empty.alerts) == ([], [], [])
+        assert (empty.incidents, empty.tasks, empty.alerts, empty.stations) == ([], [], [], [])
+        (station,) = snapshot.stations
+        assert (station.id, station.safety_hold) == (scene.place.station.id, True)
+        assert station.connectors == {"available": 3}
         await smoke(scene.place.smoke, "alarm_cleared", now=now + MINUTE / 2, services=services)
         news = await anext(board)
         assert news.news is not None
         assert (news.type, news.news["type"], news.news["change"]) == ("news", "alert", "cleared")
         await board.aclose()
         await other.aclose()
+
+    async def test_see_silent_devices_and_connectors_change_on_the_board(
+        self, services: Services, now: datetime
+    ) -> None:
+        scene = await add_watched_scene(now=now)
+        device, gun = scene.place.smoke, scene.place.ac
+        silence = DeviceWentSilent(
+            device_id=device.id,
+            device_code=device.code,
+            station_id=device.station_id,
+            occurred_at=now,
+            received_at=now,
+            kind="smoke",
+            last_seen_at=None,
+        )
+        await run_due_jobs(now=now, services=services)
+        async with db.transaction():
+            await jobs.emit(silence, now=now)
+        await run_due_jobs(now=now, services=services)
+        board = watch_board(staff=await staff_of(WANG), live=services.get(Live))
+        snapshot = await anext(board)
+        assert [(d.code, d.kind) for d in snapshot.silent_devices] == [(device.code, "smoke")]
+        assert snapshot.stations[0].silent == 1
+        await sample(gun, now=now + MINUTE, meter_wh=1_000_000)
+        await run_due_jobs(now=now + MINUTE, services=services)
+        while (news := (await anext(board)).news) is None or news["type"] != "connector":
+            pass
+        assert (news["connector_id"], news["status"]) == (str(gun.connector.id), "charging")
+        await board.aclose()
