@@ -2,7 +2,8 @@
 
 Ours is what ingest calls with stored samples (`alerts.evaluate_samples`): every rule of the safety table for every
 reading, with the car's limits and the watches kept in the database. The limit decodes the same messages into the same
-structs and does nothing with them. One car in a hundred runs hot, so that rules also fire.
+structs and does nothing with them. One car in a hundred runs hot, so that rules also fire. Both are counted in seconds
+of this process's CPU: ingest waits for PostgreSQL beside its work, not instead. p50 and p99 are a batch's own time.
 """
 
 import os
@@ -90,21 +91,22 @@ async def run(made: Ground) -> None:
         messages_ = payloads(start=clock.now() - EVERY * (READINGS // GUNS))
         decode = msgspec.json.Decoder(ChargerTelemetry).decode
         evaluator = SampleEvaluator()
-        findings, limit_s, took = 0, 0.0, []
+        findings, limit_s, ours_s, took = 0, 0.0, 0.0, []
         # Turn about, so that a busy machine slows both alike.
         for first in range(0, READINGS, BATCH):
             batch = messages_[first : first + BATCH]
-            began = time.perf_counter()
+            began = time.process_time()
             readings = [decode(body) for _, _, body in batch]
-            limit_s += time.perf_counter() - began
+            limit_s += time.process_time() - began
             samples = [as_sample(guns[gun], at, r) for (gun, at, _), r in zip(batch, readings, strict=True)]
-            began = time.perf_counter()
+            began, began_cpu = time.perf_counter(), time.process_time()
             findings += await evaluator.evaluate(samples, clock.now())
+            ours_s += time.process_time() - began_cpu
             took.append(time.perf_counter() - began)
         assert findings > 0, "no rule fired on the hot car"
     figures.say(
         "rules",
-        ours=READINGS / sum(took),
+        ours=READINGS / ours_s,
         limit=READINGS / limit_s,
         unit="readings/s",
         took_ms=[1000 * seconds for seconds in took],
