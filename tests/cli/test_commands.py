@@ -115,3 +115,32 @@ class TestImport:
         assert result.returncode == 1
         assert "header" in result.stderr
         assert "Traceback" not in result.stderr
+
+
+class TestSimulateWeek:
+    def test_prints_the_figures_and_draws_them_without_any_server(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        guns = ("--resident-dc", "1", "--resident-ac", "1", "--public-dc", "0", "--weeks", "2")
+        result = linli("simulate", "week", *guns, "--png", tmp_path / "week.png", environment=environment)
+        assert result.returncode == 0, result.stderr
+        for word in ("utilisation", "wait p95", "mean absolute error", "into the night", "Signing limit:"):
+            assert word in result.stdout
+        assert (tmp_path / "week.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_lists_the_faults_of_a_file_by_line(self, environment: dict[str, str], tmp_path: Path) -> None:
+        file = tmp_path / "week.csv"
+        file.write_text("vehicle,resident,arrives_at,energy_kwh\na,yes,never,20\n")
+        result = linli("simulate", "week", "--demand", file, environment=environment)
+        assert result.returncode == 1
+        assert "line 2: arrives_at is 'never'" in result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_knows_its_presets(self, environment: dict[str, str]) -> None:
+        result = linli("simulate", "week", "--demand", "holiday", environment=environment)
+        assert result.returncode == 1
+        assert "compound" in result.stderr
+
+    def test_stores_a_limit_only_for_a_registered_station(self, environment: dict[str, str]) -> None:
+        assert linli("simulate", "week", "--set-limit", environment=environment).returncode == 2
+        assert linli("simulate", "week", "--refuse", environment=environment).returncode == 2
