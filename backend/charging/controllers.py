@@ -14,6 +14,7 @@ from litestar.response.sse import ServerSentEventMessage
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
 
+from backend.charging.controllers_corrections import CORRECTION_ROUTES
 from backend.charging.controllers_statements import STATEMENT_ROUTES
 from backend.charging.live import present, watch_session
 from backend.charging.schemas import (
@@ -363,5 +364,6 @@ ROUTES: list[ControllerRouterHandler] = [
     live_websocket,
     OrderController,
     OperatorOrderController,
+    *CORRECTION_ROUTES,
     *STATEMENT_ROUTES,
 ]

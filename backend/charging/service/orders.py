@@ -12,7 +12,7 @@ from backend.charging.rules.billing import Bill
 from backend.charging.rules.overstay import OverstayTerms, ZoneLook, charged_from, overstay_fee_fen
 from backend.charging.rules.settling import Evidence, decide_settlement, next_try
 from backend.charging.rules.words import kwh, yuan
-from backend.charging.service import allowances, credits, metering, statements
+from backend.charging.service import allowances, credits, metering, statements, supplements
 from backend.charging.service.sessions import SessionTimer
 from backend.charging.store import SessionView
 from backend.charging.store_orders import DisputeView, OrderView
@@ -290,14 +290,15 @@ async def pay_order(
 ) -> PaymentSheet:
     """Begin to pay an order; returns the parameters of the payment sheet. Raises NotFound, OrderNotPayable."""
     order = await get_order(order_id=order_id, account_id=account_id)
-    if order.status != "unpaid":
+    supplement = await supplements.find_unpaid(order_id=order_id) if order.status == "paid" else None
+    if order.status != "unpaid" and supplement is None:
         raise OrderNotPayable(status=order.status)
     station = await stations.get_station(station_id=order.station_id)
     return await payments.start_payment(
-        order_id=order.id,
+        order_id=order.id if supplement is None else supplement.id,
         operator_company_id=order.operator_company_id,
         account_id=account_id,
-        amount_fen=order.total_fen,
+        amount_fen=order.total_fen if supplement is None else supplement.amount_fen,
         description=f"邻里充电 {station.name}",
         channel=channel,
         services=services,
@@ -309,11 +310,23 @@ async def mark_paid(*, order_id: UUID, payment_id: UUID, amount_fen: int, now: d
     """The provider confirmed a payment: the order is paid and its resident told; told twice, it changes nothing."""
     async with db.transaction():
         order = await store_orders.find_order(order_id, lock=True)
-        if order is None or order.status != "unpaid":
+        if order is None:
+            await supplements.mark_paid(supplement_id=order_id, payment_id=payment_id, now=now)
             return
-        if amount_fen != order.total_fen:
+        if order.status == "free" and await supplements.was_corrected(order_id=order_id):
+            # Corrected to nothing while the payment was under way.
+            await supplements.settle_amount(
+                order_id=order_id, payment_id=payment_id, paid_fen=amount_fen, total_fen=0, now=now
+            )
+            return
+        if order.status != "unpaid":
+            return
+        if amount_fen != order.total_fen and not await supplements.was_corrected(order_id=order_id):
             raise ValueError(f"payment {payment_id} of {amount_fen} fen does not pay order {order_id}")
         await store_orders.save_order(order_id, {"status": "paid", "paid_at": now, "payment_id": payment_id})
+        await supplements.settle_amount(
+            order_id=order_id, payment_id=payment_id, paid_fen=amount_fen, total_fen=order.total_fen, now=now
+        )
         await notifications.notify(
             recipient=order.account_id,
             event_key=f"order:{order_id}:paid",

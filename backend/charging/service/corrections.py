@@ -1,0 +1,308 @@
+"""Corrections of bills: corrected readings or band energies through the same billing rule, the difference settled.
+
+A bill under review is opened again with its corrected lines and closes as every other. A paid one keeps its payment:
+less is refunded, more becomes a supplement the resident pays like the bill. Every change is a ledger entry of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backend.charging import store, store_corrections, store_orders
+from backend.charging.rules.billing import Bill, MeterPoint
+from backend.charging.rules.corrections import bill_by_band, readings_problem
+from backend.charging.service import allowances, metering, orders
+from backend.charging.store_corrections import BillState, CorrectionView
+from backend.charging.store_orders import OrderView
+from backend.core import audit, db
+from backend.core.errors import Conflict, Invalid, NotFound
+from backend.core.ids import new_id
+from backend.payments import service as payments
+from backend.payments.service import RefundTooLarge, ledger, refunds
+from backend.payments.service.refunds import AlreadyDecided, SecondPersonNeeded
+from backend.stations import service as stations
+
+__all__ = ["CorrectionView"]
+
+
+class NotCorrectable(Conflict):
+    """The bill is not final yet, or a correction of it waits."""
+
+    code = "order_not_correctable"
+    title_en = "The bill cannot be corrected now"
+    title_zh = "订单当前不可更正"
+    detail_en = "It is {why}."
+    detail_zh = "原因：{why}。"
+
+
+class CorrectionInvalid(Invalid):
+    """The corrected values make no bill."""
+
+    code = "correction_invalid"
+    title_en = "The correction makes no bill"
+    title_zh = "更正内容无效"
+    detail_en = "{field}: {why}."
+    detail_zh = "{field}：{why}。"
+
+
+class CorrectionStale(Conflict):
+    """The bill changed after the correction was computed."""
+
+    code = "correction_stale"
+    title_en = "The bill has changed since"
+    title_zh = "订单已发生变化"
+    detail_en = "Reject this correction and make a new one."
+    detail_zh = "请驳回后重新发起更正。"
+
+
+async def propose(
+    *,
+    order: OrderView,
+    reason: str,
+    actor_id: UUID,
+    role: str,
+    now: datetime,
+    readings: Sequence[MeterPoint] | None = None,
+    energy_wh: Mapping[str, int] | None = None,
+    overstay_fee_fen: int | None = None,
+) -> CorrectionView:
+    """Correct a bill; above the company's limit it waits for a second person.
+
+    Give readings (start to end), or the energy of each band, or only another overstay fee. Prices cannot be given:
+    they are those stored on the order. Raises NotCorrectable, CorrectionInvalid, RefundTooLarge.
+    """
+    async with db.transaction():
+        present = await _lock(order.id)
+        if present.status == "open":
+            raise NotCorrectable(why="open until the car has left")
+        lines = await _corrected(present, readings, energy_wh)
+        after = await _after(present, lines, overstay_fee_fen)
+        before = state_of(present)
+        if after == before and present.status != "review":
+            raise CorrectionInvalid(field="readings", why="nothing would change")
+        view = CorrectionView(
+            id=new_id(),
+            order_id=present.id,
+            operator_company_id=present.operator_company_id,
+            state="pending",
+            reason=reason,
+            before=before,
+            after=after,
+            difference_fen=after.total_fen - before.total_fen,
+            requested_by=actor_id,
+            requested_at=now,
+            decided_by=None,
+            decided_at=None,
+            decision_note=None,
+        )
+        kept: Any = None if readings is None else [{"at": p.at, "meter_wh": p.meter_wh} for p in readings]
+        if not await store_corrections.add_correction(view, readings=kept):
+            raise NotCorrectable(why="waiting for a second person already")
+        await _note(view, "order.correction_proposed", actor_id, role, now)
+        limit = await refunds.second_person_above(operator_company_id=present.operator_company_id)
+        if abs(view.difference_fen) <= limit:
+            await _apply(present, view, actor_id=actor_id, role=role, now=now)
+            await store_corrections.decide(view.id, state="applied", decided_by=None, note=None, now=now)
+    return await _close_and_get(present, view.id, now)
+
+
+async def approve(*, order: OrderView, correction_id: UUID, actor_id: UUID, role: str, now: datetime) -> CorrectionView:
+    """Say yes as the second person. Raises NotFound, AlreadyDecided, SecondPersonNeeded, CorrectionStale."""
+    async with db.transaction():
+        present = await _lock(order.id)
+        view = await _pending(present.id, correction_id)
+        if view.requested_by == actor_id:
+            raise SecondPersonNeeded
+        await _apply(present, view, actor_id=actor_id, role=role, now=now)
+        await store_corrections.decide(view.id, state="applied", decided_by=actor_id, note=None, now=now)
+        await _note(view, "order.correction_approved", actor_id, role, now)
+    return await _close_and_get(present, view.id, now)
+
+
+async def reject(
+    *, order: OrderView, correction_id: UUID, note: str, actor_id: UUID, role: str, now: datetime
+) -> CorrectionView:
+    """Say no (who proposed may take it back so). Raises NotFound, AlreadyDecided."""
+    async with db.transaction():
+        present = await _lock(order.id)
+        view = await _pending(present.id, correction_id)
+        await store_corrections.decide(view.id, state="rejected", decided_by=actor_id, note=note, now=now)
+        await _note(view, "order.correction_rejected", actor_id, role, now)
+    return await _get(view.id)
+
+
+async def list_corrections(*, order_id: UUID) -> list[CorrectionView]:
+    """Return every correction of a bill, oldest first; the caller has checked whose bill it is."""
+    return await store_corrections.list_corrections(order_id)
+
+
+def state_of(order: OrderView) -> BillState:
+    """Return what a bill says now."""
+    return BillState(**{name: getattr(order, name) for name in BillState.__struct_fields__})
+
+
+async def _corrected(
+    order: OrderView, readings: Sequence[MeterPoint] | None, energy_wh: Mapping[str, int] | None
+) -> Bill:
+    session = await store.find_session(order.session_id)
+    if session is None:
+        raise NotFound(kind="session")
+    if readings is not None:
+        if (why := readings_problem(readings)) is not None:
+            raise CorrectionInvalid(field="readings", why=why)
+        allowance = await allowances.allowance_of(session, lock=True)
+        if allowance is not None:
+            own = sum(line.included_wh for line in order.lines)
+            allowance = type(allowance)(left_wh=allowance.left_wh + own, bands=allowance.bands)
+        return metering.price(session, readings, allowance=allowance)
+    if energy_wh is not None:
+        prices: dict[str, tuple[int, int]] = {}
+        for band in order.tariff.bands:
+            known = prices.setdefault(band.name, (band.energy_e4, band.service_e4))
+            if known != (band.energy_e4, band.service_e4) and band.name in energy_wh:
+                raise CorrectionInvalid(field="energy_wh", why=f"{band.name} has several prices: give readings")
+        try:
+            return bill_by_band(energy_wh, prices, capped=order.user_class == "agreement")
+        except KeyError as error:
+            raise CorrectionInvalid(field="energy_wh", why=f"the tariff has no band {error.args[0]}") from error
+    return Bill(lines=order.lines)
+
+
+async def _after(order: OrderView, bill: Bill, overstay_fee_fen: int | None) -> BillState:
+    overstay = order.overstay_fee_fen
+    if overstay_fee_fen is not None:
+        station = await stations.get_station(station_id=order.station_id)
+        if order.status == "review" or overstay_fee_fen > station.settings.overstay_cap_fen:
+            raise CorrectionInvalid(field="overstay_fee_fen", why="it follows from the stay, up to the station's cap")
+        overstay = overstay_fee_fen
+    gross = bill.total_fen + overstay + order.parking_fee_fen
+    discount = min(order.discount_fen, gross)
+    return BillState(
+        energy_wh=bill.energy_wh,
+        energy_fee_fen=bill.energy_fee_fen,
+        service_fee_fen=bill.service_fee_fen,
+        overstay_fee_fen=overstay,
+        parking_fee_fen=order.parking_fee_fen,
+        discount_fen=discount,
+        total_fen=gross - discount,
+        lines=bill.lines,
+    )
+
+
+async def _apply(order: OrderView, view: CorrectionView, *, actor_id: UUID, role: str, now: datetime) -> None:
+    """Write the corrected bill, its ledger entry and what becomes of the difference; the order is locked."""
+    if state_of(order) != view.before:
+        raise CorrectionStale
+    after = view.after
+    status = order.status
+    if status == "review":
+        status = "open"
+    elif status != "paid":
+        status = "unpaid" if after.total_fen > 0 else "free"
+    await store_corrections.remove_lines(order.id)
+    await store_orders.add_lines(order.id, after.lines)
+    values = {name: getattr(after, name) for name in BillState.__struct_fields__ if name != "lines"}
+    await store_orders.save_order(order.id, {**values, "status": status})
+    if order.status != "review":
+        await _post(order, view, now)
+    if order.status == "paid":
+        await _settle(order, view, actor_id, role, now)
+    await store_orders.answer_dispute(order.id, view.reason, actor_id, now)
+    await _note(view, "order.corrected", actor_id, role, now)
+
+
+async def _post(order: OrderView, view: CorrectionView, now: datetime) -> None:
+    before, after = view.before, view.after
+    legs = [
+        ("receivable", after.total_fen - before.total_fen),
+        ("discount", after.discount_fen - before.discount_fen),
+        ("energy_fee", before.energy_fee_fen - after.energy_fee_fen),
+        ("service_fee", before.service_fee_fen - after.service_fee_fen),
+        ("overstay_fee", before.overstay_fee_fen - after.overstay_fee_fen),
+    ]
+    moved = [leg for leg in legs if leg[1]]
+    if moved:
+        await ledger.post_entry(
+            kind="order_corrected",
+            reference_id=view.id,
+            legs=moved,
+            operator_company_id=order.operator_company_id,
+            now=now,
+        )
+
+
+async def _settle(order: OrderView, view: CorrectionView, actor_id: UUID, role: str, now: datetime) -> None:
+    """Refund the difference of a paid bill over what paid it, or ask for it; an unpaid supplement is replaced."""
+    known = await store_corrections.list_supplements(order.id)
+    net = view.difference_fen
+    for supplement in known:
+        if supplement.status == "unpaid":
+            net += supplement.amount_fen
+            await store_corrections.set_supplement(supplement.id, status="cancelled")
+    if net > 0:
+        await store_corrections.add_supplement(order.id, amount_fen=net, now=now)
+    back = -net
+    paid = [(order.id, order.payment_id), *((s.id, s.payment_id) for s in known if s.status == "paid")]
+    for paid_for, payment_id in paid:
+        for payment in await payments.list_payments(order_id=paid_for):
+            if back <= 0 or payment.id != payment_id:
+                continue
+            given = await payments.list_refunds(payment_id=payment.id)
+            left = payment.amount_fen - sum(refund.amount_fen for refund in given if refund.state != "failed")
+            part = min(back, left)
+            if part > 0:
+                await payments.refund(
+                    payment_id=payment.id,
+                    amount_fen=part,
+                    reason="订单更正",
+                    key=f"correction:{view.id}:{payment.id}",
+                    now=now,
+                    actor_id=actor_id,
+                    actor_role=role,
+                )
+                back -= part
+    if back > 0:
+        raise RefundTooLarge(field="readings", refundable_fen=-net - back)
+
+
+async def _lock(order_id: UUID) -> OrderView:
+    order = await store_orders.find_order(order_id, lock=True)
+    if order is None:
+        raise NotFound(kind="order")
+    return order
+
+
+async def _pending(order_id: UUID, correction_id: UUID) -> CorrectionView:
+    view = await store_corrections.find_correction(correction_id, lock=True)
+    if view is None or view.order_id != order_id:
+        raise NotFound(kind="correction")
+    if view.state != "pending":
+        raise AlreadyDecided(state=view.state)
+    return view
+
+
+async def _get(correction_id: UUID) -> CorrectionView:
+    view = await store_corrections.find_correction(correction_id)
+    if view is None:
+        raise NotFound(kind="correction")
+    return view
+
+
+async def _close_and_get(order: OrderView, correction_id: UUID, now: datetime) -> CorrectionView:
+    if order.status == "review":
+        await orders.close_if_due(session_id=order.session_id, now=now)
+    return await _get(correction_id)
+
+
+async def _note(view: CorrectionView, action: str, actor_id: UUID, role: str, now: datetime) -> None:
+    await audit.record(
+        actor_id=actor_id,
+        actor_role=role,
+        action=action,
+        object_kind="order",
+        object_id=view.order_id,
+        detail={"correction_id": str(view.id), "difference_fen": view.difference_fen},
+        now=now,
+        operator_company_id=view.operator_company_id,
+    )

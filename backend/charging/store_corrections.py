@@ -1,0 +1,155 @@
+"""All SQL of corrections and supplements. Their tables are made by a raw migration (charging …t23_45_corrections)."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from asyncpg import Record
+
+from backend.charging.rules.billing import BillLine
+from backend.core import db
+from backend.core.ids import new_id
+
+
+class BillState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bill said before, or says after, a correction."""
+
+    energy_wh: int
+    energy_fee_fen: int
+    service_fee_fen: int
+    overstay_fee_fen: int
+    parking_fee_fen: int
+    discount_fen: int
+    total_fen: int
+    lines: tuple[BillLine, ...]
+
+
+class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction of a bill: what it was, what it becomes, who asked and who decided."""
+
+    id: UUID
+    order_id: UUID
+    operator_company_id: UUID
+    state: Literal["pending", "applied", "rejected"]
+    reason: str
+    before: BillState
+    after: BillState
+    difference_fen: int
+    requested_by: UUID
+    requested_at: datetime
+    decided_by: UUID | None
+    decided_at: datetime | None
+    decision_note: str | None
+
+
+class SupplementView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be paid beside a paid bill."""
+
+    id: UUID
+    order_id: UUID
+    amount_fen: int
+    status: Literal["unpaid", "paid", "cancelled"]
+    payment_id: UUID | None
+
+
+def _correction(row: Record) -> CorrectionView:
+    values = {name: row[name] for name in CorrectionView.__struct_fields__}
+    for name in ("before", "after"):
+        values[name] = msgspec.json.decode(values[name], type=BillState)
+    return CorrectionView(**values)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+async def add_correction(view: CorrectionView, *, readings: Any) -> bool:
+    """Write a correction; False while another one of the order is pending."""
+    added = await db.fetchval(
+        """
+        INSERT INTO order_correction (id, order_id, operator_company_id, state, reason, readings, before, after,
+            difference_fen, requested_by, requested_at)
+        VALUES ($1, $2, $3, 'pending', $4, $5::jsonb, $6::jsonb, $7::jsonb, $8, $9, $10)
+        ON CONFLICT DO NOTHING RETURNING true
+        """,
+        view.id,
+        view.order_id,
+        view.operator_company_id,
+        view.reason,
+        _json(readings),
+        _json(view.before),
+        _json(view.after),
+        view.difference_fen,
+        view.requested_by,
+        view.requested_at,
+    )
+    return bool(added)
+
+
+async def find_correction(correction_id: UUID, *, lock: bool = False) -> CorrectionView | None:
+    suffix = " FOR UPDATE" if lock else ""
+    row = await db.fetchrow(f"SELECT * FROM order_correction WHERE id = $1{suffix}", correction_id)  # noqa: S608
+    return None if row is None else _correction(row)
+
+
+async def list_corrections(order_id: UUID) -> list[CorrectionView]:
+    rows = await db.fetch("SELECT * FROM order_correction WHERE order_id = $1 ORDER BY id", order_id)
+    return [_correction(row) for row in rows]
+
+
+async def decide(correction_id: UUID, *, state: str, decided_by: UUID | None, note: str | None, now: datetime) -> None:
+    await db.execute(
+        "UPDATE order_correction SET state = $2, decided_by = $3, decision_note = $4, decided_at = $5"
+        " WHERE id = $1 AND state = 'pending'",
+        correction_id,
+        state,
+        decided_by,
+        note,
+        now,
+    )
+
+
+async def remove_lines(order_id: UUID) -> None:
+    await db.execute("DELETE FROM charge_order_line WHERE order_id = $1", order_id)
+
+
+def _supplement(row: Record) -> SupplementView:
+    return SupplementView(**{name: row[name] for name in SupplementView.__struct_fields__})
+
+
+async def add_supplement(order_id: UUID, *, amount_fen: int, now: datetime) -> None:
+    await db.execute(
+        "INSERT INTO order_supplement (id, order_id, amount_fen, status, created_at) VALUES ($1, $2, $3, 'unpaid', $4)",
+        new_id(),
+        order_id,
+        amount_fen,
+        now,
+    )
+
+
+async def list_supplements(order_id: UUID) -> list[SupplementView]:
+    rows = await db.fetch("SELECT * FROM order_supplement WHERE order_id = $1 ORDER BY id", order_id)
+    return [_supplement(row) for row in rows]
+
+
+async def lock_supplement(supplement_id: UUID) -> SupplementView | None:
+    row = await db.fetchrow("SELECT * FROM order_supplement WHERE id = $1 FOR UPDATE", supplement_id)
+    return None if row is None else _supplement(row)
+
+
+async def find_supplement(supplement_id: UUID) -> SupplementView | None:
+    row = await db.fetchrow("SELECT * FROM order_supplement WHERE id = $1", supplement_id)
+    return None if row is None else _supplement(row)
+
+
+async def set_supplement(
+    supplement_id: UUID, *, status: str, payment_id: UUID | None = None, paid_at: datetime | None = None
+) -> None:
+    await db.execute(
+        "UPDATE order_supplement SET status = $2, payment_id = $3, paid_at = $4 WHERE id = $1",
+        supplement_id,
+        status,
+        payment_id,
+        paid_at,
+    )
