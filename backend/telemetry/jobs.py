@@ -9,7 +9,7 @@ import msgspec
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
 from backend.core.live import Live
-from backend.telemetry import handling, silence, store, store_states
+from backend.telemetry import handling, rollups, silence, store, store_states
 from backend.telemetry.events import CommandTimedOut
 from backend.telemetry.live import show
 from backend.telemetry.service import CommandDue
@@ -71,11 +71,18 @@ async def find_silent(job: JobContext) -> None:
 @JOBS.every("roll_history", seconds=3600)
 async def roll_history(job: JobContext) -> None:
     """Make the partitions of the days ahead, drop what is past its time, forget plates and VINs, bound dead letters."""
+    await rollups.keep_around_incidents(now=job.now)
     await store.roll_partitions(days_ahead=3, days_kept=SAMPLES_KEPT_DAYS)
     await store.empty_sealed_messages(job.now - timedelta(days=PLATES_KEPT_DAYS))
     await store.delete_messages(job.now - timedelta(days=MESSAGES_KEPT_DAYS))
     await store.trim_dead_letters()
     await store_states.forget_sights(job.now - timedelta(days=1))
+
+
+@JOBS.every("roll_minutes", seconds=60)
+async def roll_minutes(job: JobContext) -> None:
+    """Merge what arrived into one-minute roll-ups."""
+    await rollups.roll(now=job.now)
 
 
 async def _show(changed: Iterable[asyncpg.Record], job: JobContext) -> None:

@@ -1,6 +1,7 @@
 """Messages, state, commands, outages and hours of devices.
 
-History (`telemetry_sample`, partitioned by arrival day) and everything a constraint says is raw SQL in the migrations.
+History (`telemetry_sample`, `telemetry_minute`: partitioned by arrival day; `telemetry_rolled`, `telemetry_hold`) and
+everything a constraint says is raw SQL in the migrations.
 """
 
 from piccolo.columns import (
@@ -56,6 +57,8 @@ class DeadLetter(Table, tablename="dead_letter"):
     device_id = UUID(null=True, default=None, index=True)
     size = Integer()
     payload_cipher = Bytea()
+    replayed_at = Timestamptz(null=True, default=None)
+    replay_outcome = Varchar(length=60, null=True, default=None)
 
 
 class DeadLetterCount(Table, tablename="dead_letter_count"):

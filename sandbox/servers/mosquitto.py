@@ -47,7 +47,7 @@ def access_texts(users: tuple[BrokerUser, ...], *, passwords: str, acl: str) -> 
 class MosquittoServer:
     """One broker in `folder`. Access texts are written before the start, and again later without a restart.
 
-    `durable=False`, for benchmarks, keeps sessions and queues in memory only: saving them after every 100 changes
+    `durable=False`, for benchmarks, keeps sessions and queues in memory only: saving them after every 5,000 changes
     costs a full queue each time, and would be what is measured.
     """
 

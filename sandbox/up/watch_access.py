@@ -15,6 +15,7 @@ import asyncpg
 
 from backend.cli.data import opened
 from backend.core.settings import Settings
+from sandbox.servers import processes
 from sandbox.up.access import bridge_name, known_bridge_hash, read_access, write_access
 
 CHANNEL = "device_access"
@@ -25,10 +26,16 @@ SETTLE_S = 0.05
 AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 
 
-def reload_broker(pid_file: Path) -> None:
-    """Have the broker read its access files again; one that is not running reads them when it starts."""
+SAVE_EVERY_S = 10.0
+"""Mosquitto saves by count of changes alone; a small fleet would wait long for its 5,000th (mosquitto.conf)."""
+
+
+def tell_broker(pid_file: Path, signal_number: signal.Signals) -> None:
+    """SIGHUP: read the access files again. SIGUSR1: save sessions and queues. Only ever to a Mosquitto."""
     with contextlib.suppress(OSError, ValueError):
-        os.kill(int(pid_file.read_text()), signal.SIGHUP)
+        pid = int(pid_file.read_text())
+        if processes.running_program(pid, name="mosquitto") is not None:
+            os.kill(pid, signal_number)
 
 
 async def follow(settings: Settings, *, folder: Path, pid_file: Path) -> None:
@@ -39,8 +46,11 @@ async def follow(settings: Settings, *, folder: Path, pid_file: Path) -> None:
         )
 
 
-async def keep_in_step(*, database_url: str, bridge_url: str, folder: Path, pid_file: Path) -> None:
+async def keep_in_step(
+    *, database_url: str, bridge_url: str, folder: Path, pid_file: Path, save_every_s: float = SAVE_EVERY_S
+) -> None:
     """Write the access files of `folder` whenever the registry changes, until cancelled; the database is open."""
+    saving = asyncio.create_task(_save(pid_file, save_every_s))
     changed = asyncio.Event()
     listening = asyncio.create_task(_listen(database_url, changed))
     try:
@@ -48,7 +58,7 @@ async def keep_in_step(*, database_url: str, bridge_url: str, folder: Path, pid_
             with contextlib.suppress(*AWAY):
                 known = known_bridge_hash(folder, bridge_name(bridge_url))
                 if write_access(folder, await read_access(bridge_url, known_hash=known)):
-                    reload_broker(pid_file)
+                    tell_broker(pid_file, signal.SIGHUP)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_S):
                     await changed.wait()
@@ -56,6 +66,13 @@ async def keep_in_step(*, database_url: str, bridge_url: str, folder: Path, pid_
             changed.clear()
     finally:
         listening.cancel()
+        saving.cancel()
+
+
+async def _save(pid_file: Path, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        tell_broker(pid_file, signal.SIGUSR1)
 
 
 async def _listen(dsn: str, changed: asyncio.Event) -> None:

@@ -107,6 +107,7 @@ class TestBroker:
                 bridge_url=settings.mqtt_url,
                 folder=own_broker.folder,
                 pid_file=own_broker.folder / "broker.pid",
+                save_every_s=0.2,
             )
         )
         revoked = OneDevice(own_broker, demo.smoke.code, first)
@@ -121,6 +122,8 @@ class TestBroker:
             assert revoked.cut_at - began < 1
             await until(lambda: "Not authorized" in revoked.answers, seconds=10)
             assert stays.cut_at is None
+            saved = own_broker.folder / "broker.db"
+            await until(saved.exists, seconds=5)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

@@ -207,9 +207,16 @@ class TestMosquittoServer:
     def test_keeps_retained_states_through_kill_9_once_they_were_saved(self, broker: MosquittoServer) -> None:
         device = Talker(broker, "C1", "c")
         device.wait_for("connect")
-        for number in range(120):  # more than autosave_interval
+        saved = broker.folder / "broker.db"
+        saved.unlink(missing_ok=True)
+        number = 0
+        while number < 120 or not saved.exists():
             device.client.publish("ev/v1/S1/charger/C1/state", f'{{"n": {number}}}', qos=1, retain=True)
             device.wait_for("publish")
+            number += 1
+            assert number < 5000  # the signal saves long before autosave_interval would
+            if number == 100 and broker.pid is not None:
+                os.kill(broker.pid, signal.SIGUSR1)
         kill(broker.pid)
         broker.start()
         bridge = Talker(broker, "bridge", "b")
