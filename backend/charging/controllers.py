@@ -15,6 +15,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from litestar.types import ControllerRouterHandler
 
 from backend.charging.controllers_corrections import CORRECTION_ROUTES
+from backend.charging.controllers_quotes import QUOTE_ROUTES
 from backend.charging.controllers_statements import STATEMENT_ROUTES
 from backend.charging.live import present, watch_session
 from backend.charging.schemas import (
@@ -365,5 +366,6 @@ ROUTES: list[ControllerRouterHandler] = [
     OrderController,
     OperatorOrderController,
     *CORRECTION_ROUTES,
+    *QUOTE_ROUTES,
     *STATEMENT_ROUTES,
 ]
