@@ -75,6 +75,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wechat_url: Annotated[str, _doc("WeChat API of the mini-program", default="https://api.weixin.qq.com")]
     wechat_app_id: Annotated[str, _doc("AppID of the mini-program", default="")]
     wechat_app_secret: Annotated[str, _doc("AppSecret of the mini-program", default="", secret=True)]
+    wechat_templates: Annotated[
+        str,
+        _doc(
+            "Ids WeChat gave our subscribe messages: order_ready=TEMPLATE_ID,queue_offer=…; "
+            "one that is not named goes by our own name",
+            default="",
+        ),
+    ]
     wechat_pay_url: Annotated[str, _doc("WeChat Pay v3 gateway", default="https://api.mch.weixin.qq.com")]
     apns_url: Annotated[str, _doc("APNs endpoint", default="https://api.push.apple.com")]
     apns_key_id: Annotated[str, _doc("APNs key id (10 characters)", default="")]

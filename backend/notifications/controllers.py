@@ -24,6 +24,7 @@ from backend.core.problem_docs import answers
 from backend.core.problems import choose_locale
 from backend.core.services import Services
 from backend.notifications import service
+from backend.notifications.controllers_preferences import PreferencesController
 from backend.notifications.gateways.live import channel_of
 from backend.notifications.schemas import LiveMessage, MessageOut, message_out
 
@@ -135,4 +136,4 @@ async def watch_inbox(*, account_id: UUID, live: Live, locale: str) -> AsyncGene
         subscription.close()
 
 
-ROUTES: list[ControllerRouterHandler] = [InboxController, live_websocket]
+ROUTES: list[ControllerRouterHandler] = [InboxController, PreferencesController, live_websocket]

@@ -218,6 +218,11 @@ async def postpone_delivery(*, delivery_id: UUID, due_at: datetime, provider_ans
     )
 
 
+async def defer_delivery(*, delivery_id: UUID, due_at: datetime) -> None:
+    """Set when a new delivery is due for the first time."""
+    await db.execute("UPDATE delivery SET due_at = $2 WHERE id = $1 AND state = 'pending'", delivery_id, due_at)
+
+
 async def list_overdue(*, before: datetime) -> list[UUID]:
     """Return pending deliveries whose next try was due before an instant."""
     rows = await db.fetch("SELECT id FROM delivery WHERE state = 'pending' AND due_at < $1 LIMIT 1000", before)

@@ -19,6 +19,29 @@ class InboxMessage(Table, tablename="inbox_message"):
     read_at = Timestamptz(null=True, default=None)
 
 
+class WeChatConsent(Table, tablename="wechat_consent"):
+    """The ledger of consents: each is good for one message of one template."""
+
+    id = UUID(primary_key=True, default=new_id)
+    account_id = UUID(default=None)
+    template = Varchar(length=80)
+    granted_at = Timestamptz()
+    used_at = Timestamptz(null=True, default=None)
+    delivery_id = UUID(null=True, default=None)
+    outcome = Varchar(length=10, null=True, default=None, help_text="sent | refused | failed")
+
+
+class NotificationPreference(Table, tablename="notification_preference"):
+    """What a person wants beside the inbox; safety messages ignore it."""
+
+    account_id = UUID(primary_key=True, default=None)
+    push = Boolean(default=True)
+    wechat = Boolean(default=True)
+    quiet_from_min = Integer(default=1380, help_text="minute of the day, Asia/Shanghai")
+    quiet_to_min = Integer(default=420)
+    updated_at = Timestamptz()
+
+
 class Delivery(Table, tablename="delivery"):
     """One message on one channel; unique per (event_key, recipient, channel)."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from sandbox.faults import Faults
 from sandbox.http1 import HttpServer, Request, Response
+from sandbox.wechat.subscribe import SubscribeDesk
 
 CODE_LIFETIME_S = 300
 
@@ -34,6 +35,7 @@ class WeChatServer:
         self.faults = Faults({"busy", "500", "drop"})
         self._clock = clock
         self._codes: dict[str, _Code] = {}
+        self.subscribe = SubscribeDesk(appid=appid, secret=secret, clock=clock)
         self.http = HttpServer(self.handle)
 
     def new_login_code(self, openid: str) -> str:
@@ -53,6 +55,8 @@ class WeChatServer:
                 return Response(500)
             case "busy":
                 return _answer({"errcode": -1, "errmsg": "system error"})
+        if (answered := self.subscribe.handle(request)) is not None:
+            return answered
         if request.path != "/sns/jscode2session":
             return Response(404)
         query = {name: values[0] for name, values in parse_qs(request.query).items()}

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from backend.core.clock import Clock
 from backend.core.gateways import SmsGateway, VoiceGateway
 from backend.core.services import Services
 from backend.core.settings import Settings
@@ -57,6 +58,7 @@ def put_gateways(services: Services, settings: Settings) -> None:
     from backend.notifications.gateways.aliyun_sms import AliyunSms
     from backend.notifications.gateways.aliyun_voice import AliyunVoice
     from backend.notifications.gateways.apns import Apns
+    from backend.notifications.gateways.wechat_subscribe import WeChatSubscribe
 
     codes = template_codes(settings.aliyun_templates)
     client = AliyunClient(key_id=settings.aliyun_key_id, key_secret=settings.aliyun_key_secret)
@@ -77,7 +79,15 @@ def put_gateways(services: Services, settings: Settings) -> None:
         ca_file=settings.apns_ca_file,
     )
     services.put(PushGateways, PushGateways({"ios": apns}))
-    services.put(Connections, Connections(apns.close, client.close))
+    wechat = WeChatSubscribe(
+        base_url=settings.wechat_url,
+        app_id=settings.wechat_app_id,
+        app_secret=settings.wechat_app_secret,
+        template_ids=template_codes(settings.wechat_templates),
+        clock=lambda: services.get(Clock).now().timestamp(),  # type: ignore[type-abstract]
+    )
+    services.put(WeChatSubscribe, wechat)
+    services.put(Connections, Connections(apns.close, client.close, wechat.close))
 
 
 def template_codes(text: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-Channel = Literal["push", "sms", "voice"]
+Channel = Literal["push", "sms", "voice", "wechat"]
 State = Literal["pending", "accepted", "failed", "unreachable"]
 
 SAFETY_CHAIN: tuple[Channel, ...] = ("push", "sms", "voice")

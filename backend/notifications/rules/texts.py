@@ -72,6 +72,24 @@ TEMPLATES: dict[str, Template] = {
         "Agreement approved",
         "Read and sign it in the app to charge at the agreement price.",
     ),
+    "agreement_driver_named": Template(
+        "您已被登记为驾驶人",
+        "登录应用即可按惠民充电协议的价格为该车充电。",
+        "You are named as a driver",
+        "Log in to charge this car at the agreement price.",
+    ),
+    "agreement_expiring": Template(
+        "惠民充电协议将于{until}到期",
+        "可在应用内续签；到期后按市场价计费。",
+        "Agreement ends on {until}",
+        "Renew it in the app; afterwards charging is at the market price.",
+    ),
+    "agreement_more_wanted": Template(
+        "惠民充电协议申请需补充材料",
+        "请在应用内查看服务商的要求，补充后重新提交。",
+        "More is wanted for your application",
+        "Read in the app what the company asks for, add it and hand in again.",
+    ),
     "agreement_rejected": Template(
         "惠民充电协议未通过审核",
         "请在应用内查看原因，可补充材料后重新提交。",
@@ -113,6 +131,12 @@ TEMPLATES: dict[str, Template] = {
         "{station} {bay}号车位被其他车辆占用，正在为您处理。",
         "Your bay is blocked",
         "{station}: another car stands in bay {bay}. We are dealing with it.",
+    ),
+    "bay_reported": Template(
+        "居民报告车位被占",
+        "{station}：居民报告{bay}号车位被其他车辆占用，请前往处理。",
+        "A bay is reported blocked",
+        "{station}: a resident reports another car in bay {bay}. Please go there.",
     ),
     "bind_code": Template(
         "绑定验证码",
@@ -264,6 +288,12 @@ TEMPLATES: dict[str, Template] = {
         "Refund made",
         "{total_yuan} yuan went back to the channel that paid.",
     ),
+    "reservation_agreement_ended": Template(
+        "预约已取消：{station}",
+        "惠民充电协议已终止，此后的预约已取消，不计爽约。",
+        "Booking cancelled: {station}",
+        "Your agreement ended, so this booking was given back. It does not count as a no-show.",
+    ),
     "reservation_cancelled": Template(
         "预约已取消",
         "{station} {starts}的预约已取消。",
@@ -324,11 +354,29 @@ TEMPLATES: dict[str, Template] = {
         "Signing code",
         "Your signing code is {code}, valid for 5 minutes. Do not share it.",
     ),
+    "signing_limit_reached": Template(
+        "签约数已到上限：{station}",
+        "签约数已达承载上限，再签约将使排队超过5分钟，请考虑增加充电枪。",
+        "Signing limit reached: {station}",
+        "It carries as many agreements as it can. With more, people wait longer than 5 minutes.",
+    ),
     "statement_ready": Template(
         "充电月度账单已出",
         "本月套餐费{total_yuan}元，应用内可查看明细与服务费上限计算。",
         "Your monthly statement is ready",
         "Package fee {total_yuan} yuan. The app shows every order and how the fee cap was applied.",
+    ),
+    "suspension_lifted": Template(
+        "预约功能已恢复",
+        "您的申诉已处理，预约功能已恢复。",
+        "You can book again",
+        "The suspension of your bookings was lifted.",
+    ),
+    "suspension_upheld": Template(
+        "申诉未通过",
+        "您的申诉未通过，预约功能将按期恢复。",
+        "The suspension stays",
+        "Your appeal was looked at; the suspension ends as announced.",
     ),
     "task_assigned": Template(
         "新任务：{station}",

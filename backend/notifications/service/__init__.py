@@ -12,9 +12,9 @@ import msgspec
 
 from backend.core import db, jobs
 from backend.core.errors import NotFound
-from backend.notifications import store
+from backend.notifications import store, store_consents
 from backend.notifications.rules import channels as rules
-from backend.notifications.rules import texts
+from backend.notifications.rules import quiet, texts
 from backend.notifications.rules.channels import Channel
 
 SUBJECT_LIMIT = 200
@@ -84,7 +84,19 @@ async def notify(
         elif safety:
             await start_chain(recipient, event_key, template, params, rules.SAFETY_CHAIN, now)
         else:
-            await start_delivery(recipient, event_key, "push", template, params, False, (), now)
+            await _start_ordinary(recipient, event_key, template, params, now)
+
+
+async def _start_ordinary(
+    recipient: UUID, event_key: str, template: str, params: Mapping[str, str | int], now: datetime
+) -> None:
+    """Start the channels the person wants, at the end of their quiet hours where it is no hurry."""
+    wanted = await store_consents.find_preferences(recipient)
+    due_at = quiet.sound_at(template=template, preferences=wanted, now=now)
+    if wanted.push:
+        await start_delivery(recipient, event_key, "push", template, params, False, (), now, due_at=due_at)
+    if wanted.wechat and template in quiet.SUBSCRIBABLE and await store_consents.has_consent(recipient, template):
+        await start_delivery(recipient, event_key, "wechat", template, params, False, (), now, due_at=due_at)
 
 
 async def page(
@@ -141,8 +153,10 @@ async def start_delivery(
     safety: bool,
     chain: Sequence[Channel],
     now: datetime,
+    *,
+    due_at: datetime | None = None,
 ) -> bool:
-    """Write a delivery and its job; False when this event was sent to this person on this channel before."""
+    """Write a delivery and its job, due now or at `due_at`; False when this was sent to the person on this channel."""
     delivery_id = await store.add_delivery(
         recipient_id=recipient,
         event_key=event_key,
@@ -155,7 +169,9 @@ async def start_delivery(
     )
     if delivery_id is None:
         return False
-    await jobs.schedule("notifications.deliver", Deliver(delivery_id), due_at=now, now=now)
+    if due_at is not None and due_at > now:
+        await store.defer_delivery(delivery_id=delivery_id, due_at=due_at)
+    await jobs.schedule("notifications.deliver", Deliver(delivery_id), due_at=due_at or now, now=now)
     return True
 
 
@@ -205,10 +221,15 @@ async def find_item(*, message_id: UUID, account_id: UUID, locale: str) -> Inbox
 async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
     """Return what was sent to a person (PIPL art. 45)."""
     rows = await store.list_messages(recipient_id=account_id, before=None, limit=10_000)
-    return {"inbox": [msgspec.to_builtins(item_of(row, locale="zh-CN")) for row in rows]}
+    return {
+        "inbox": [msgspec.to_builtins(item_of(row, locale="zh-CN")) for row in rows],
+        "notification_preferences": msgspec.to_builtins(await store_consents.find_preferences(account_id)),
+        "wechat_consents": [msgspec.to_builtins(row) for row in await store_consents.list_consents(account_id)],
+    }
 
 
 async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
     """Delete a person's inbox and deliveries (PIPL art. 47)."""
     async with db.transaction():
         await store.forget_person(recipient_id=account_id)
+        await store_consents.forget_person(account_id)

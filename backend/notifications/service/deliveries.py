@@ -16,8 +16,9 @@ from backend.core.errors import GatewayError, NotFound
 from backend.core.gateways import SmsGateway, VoiceGateway
 from backend.core.live import Live
 from backend.core.services import Services
-from backend.notifications import store
+from backend.notifications import store, store_consents
 from backend.notifications.gateways import DEVICE_GONE, Push, PushGateways, live
+from backend.notifications.gateways.wechat_subscribe import NO_CONSENT, WeChatSubscribe
 from backend.notifications.rules import channels as rules
 from backend.notifications.rules import texts
 from backend.notifications.rules.channels import Channel, State
@@ -52,7 +53,8 @@ async def deliver(*, delivery_id: UUID, services: Services) -> None:
         await _settle(row, "unreachable", None, "no address on this channel", clock)
     except GatewayError as error:
         attempts = row.attempts + 1
-        age_s = (clock.now() - row.created_at).total_seconds()
+        # an ordinary message may have waited for the end of quiet hours: only its tries are counted
+        age_s = (clock.now() - row.created_at).total_seconds() if row.safety else 0.0
         if error.permanent or not rules.may_retry(attempts=attempts, age_s=age_s):
             await _settle(row, "failed", None, _answer(error), clock)
         else:
@@ -96,6 +98,8 @@ async def sweep(*, now: datetime) -> int:
 async def _send(row: DeliveryRow, contact: accounts.Contact, services: Services) -> str:
     if row.channel == "push":
         return await _push(row, contact, services)
+    if row.channel == "wechat":
+        return await _wechat(row, contact, services)
     if contact.phone is None:
         raise _Unreachable
     if row.channel == "sms":
@@ -130,6 +134,28 @@ async def _push(row: DeliveryRow, contact: accounts.Contact, services: Services)
     if failure is not None:
         raise failure
     raise _Unreachable
+
+
+async def _wechat(row: DeliveryRow, contact: accounts.Contact, services: Services) -> str:
+    """Send a subscribe message with the person's oldest consent; a refusal uses up what we believed to have."""
+    clock: Clock = services.get(Clock)  # type: ignore[type-abstract]
+    if contact.wechat_openid is None:
+        raise _Unreachable
+    if not await store_consents.claim_consent(row.recipient_id, row.template, row.id, clock.now()):
+        raise _Unreachable
+    try:
+        sent = await services.get(WeChatSubscribe).send(
+            openid=contact.wechat_openid, template=row.template, params=row.params, locale=contact.locale
+        )
+    except GatewayError as error:
+        if error.code == NO_CONSENT:
+            await store_consents.settle_consent(row.id, "refused")
+            await store_consents.drop_consents(row.recipient_id, row.template, clock.now())
+        elif error.permanent:
+            await store_consents.settle_consent(row.id, "failed")
+        raise
+    await store_consents.settle_consent(row.id, "sent")
+    return sent
 
 
 async def _settle(row: DeliveryRow, state: State, provider_id: str | None, answer: str | None, clock: Clock) -> None:
