@@ -14,25 +14,29 @@ from backend.core.http import etag_response
 from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
 from backend.core.units import CoordMissing, PositionInvalid, read_position
+from backend.reservations import controllers_staff
 from backend.reservations.rules.periods import BEIJING
 from backend.reservations.rules.words import POWER_OF, PowerClass, ReservationView
 from backend.reservations.schemas import (
     BookedConnector,
     CalendarAnswer,
+    ChangeBody,
     CheckInBody,
     ReservationAnswer,
     ReservationBody,
     SlotAnswer,
     SlotsAnswer,
 )
-from backend.reservations.service import bookings, calendar, reserve, slots
+from backend.reservations.service import bookings, calendar, changing, on_site, reserve, slots
 from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, TooFarToCheckIn, WrongConnector
+from backend.reservations.service.changing import ChangeTooLate, TooManyChanges
 from backend.reservations.service.claims import AgreementNeeded, ConnectorTaken, VehicleElsewhere
 from backend.reservations.service.reserve import (
     BookingIsSuspended,
     NothingToBook,
     SlotInvalid,
     SlotTaken,
+    TooManyNewBookings,
     TooManyOpenBookings,
 )
 from backend.stations import service as stations
@@ -112,6 +116,7 @@ class Reservations(Controller):
             SlotTaken,
             VehicleElsewhere,
             TooManyOpenBookings,
+            TooManyNewBookings,
             NothingToBook,
             SlotInvalid,
         ),
@@ -184,6 +189,56 @@ class Reservations(Controller):
         return await _answer(view)
 
     @post(
+        "/{reservation_id:uuid}/change",
+        status_code=200,
+        operation_id="changeReservation",
+        summary="Change the slot of a booking",
+        description=(
+            "Keeps the place until the new one is held: refused, the booking stays as it was. Until the end of the free"
+            " time, three times at most."
+        ),
+        responses=answers(
+            Unauthenticated,
+            AgreementNeeded,
+            NotFound,
+            BookingNotOpen,
+            ChangeTooLate,
+            TooManyChanges,
+            SlotTaken,
+            VehicleElsewhere,
+            NothingToBook,
+            SlotInvalid,
+        ),
+    )
+    async def change(
+        self, principal: Principal, reservation_id: UUID, data: ChangeBody, now: datetime
+    ) -> ReservationAnswer:
+        """Change."""
+        view = await changing.change_slot(
+            account_id=principal.account_id,
+            reservation_id=reservation_id,
+            starts_at=data.starts_at,
+            ends_at=data.ends_at,
+            power=POWER_OF[data.power] if data.power else None,
+            connector_id=data.connector_id,
+            now=now,
+        )
+        return await _answer(view)
+
+    @post(
+        "/{reservation_id:uuid}/report-blocked",
+        status_code=200,
+        operation_id="reportBlockedBay",
+        summary="Report another car in the booked bay",
+        description="The booking moves at once where it can, else the fallback plan begins; guards are told.",
+        responses=answers(Unauthenticated, NotFound, BookingNotOpen, CheckInNotOpen),
+    )
+    async def report_blocked(self, principal: Principal, reservation_id: UUID, now: datetime) -> ReservationAnswer:
+        """Report."""
+        view = await on_site.report_blocked(account_id=principal.account_id, reservation_id=reservation_id, now=now)
+        return await _answer(view)
+
+    @post(
         "/{reservation_id:uuid}/check-in",
         status_code=200,
         operation_id="checkIn",
@@ -247,4 +302,4 @@ async def read_calendar(
     return Response(content=body, media_type="text/calendar; charset=utf-8", headers=headers)
 
 
-ROUTES: list[ControllerRouterHandler] = [list_slots, Reservations, read_calendar]
+ROUTES: list[ControllerRouterHandler] = [list_slots, Reservations, read_calendar, *controllers_staff.ROUTES]

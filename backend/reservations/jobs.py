@@ -4,11 +4,12 @@ from uuid import UUID
 
 import msgspec
 
+from backend.agreements.events import AgreementTerminated
 from backend.bays.events import BayFreed, BayOccupied
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
-from backend.reservations.service import bookings, claims, moving, outages
-from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, LapseDue
+from backend.reservations.service import agreement_ends, bookings, claims, moving, outages
+from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, LapseDue, ReminderDue
 from backend.reservations.service.claims import ConnectorTaken
 from backend.reservations.service.moving import ReadyDue
 from backend.reservations.service.outages import FAULT_SETTLES, OutageDue
@@ -27,6 +28,12 @@ class ArrivedEarly(msgspec.Struct, frozen=True, kw_only=True):
 async def lapse(due: LapseDue, job: JobContext) -> None:
     """Give back a slot nobody came for."""
     await bookings.lapse(reservation_id=due.reservation_id, now=job.now)
+
+
+@JOBS.timer("remind", ReminderDue)
+async def remind(due: ReminderDue, job: JobContext) -> None:
+    """Remind somebody of a booking."""
+    await bookings.remind(due=due, now=job.now)
 
 
 @JOBS.timer("ready", ReadyDue)
@@ -110,3 +117,9 @@ async def check_in_waiting(arrived: ArrivedEarly, job: JobContext) -> None:
 async def give_back_gap(event: BayFreed, job: JobContext) -> None:
     """An empty bay needs no vacate gap any more."""
     await claims.release_vacated_bay(bay_id=event.bay_id, at=job.now)
+
+
+@JOBS.on(AgreementTerminated)
+async def cancel_bookings_ahead(event: AgreementTerminated, job: JobContext) -> None:
+    """Give back what an agreement that ended had booked."""
+    await agreement_ends.cancel_bookings_ahead(agreement_id=event.agreement_id, now=job.now)

@@ -27,6 +27,17 @@ class ReservationBody(msgspec.Struct, kw_only=True):
     connector_id: Annotated[UUID | None, Meta(description="Only this connector will do")] = None
 
 
+class ChangeBody(msgspec.Struct, kw_only=True):
+    """The slot that is wanted instead, at the same station."""
+
+    starts_at: Annotated[datetime, Meta(tz=True, description="Start, on the quarter hour")]
+    ends_at: Annotated[datetime, Meta(tz=True, description="End, on the quarter hour")]
+    power: Annotated[PowerClass | None, Meta(description="`fast` (DC) or `slow` (AC); left out: either, AC first")] = (
+        None
+    )
+    connector_id: Annotated[UUID | None, Meta(description="Only this connector will do")] = None
+
+
 class CheckInBody(msgspec.Struct, kw_only=True):
     """Where the caller is, or what they scanned: `lat`, `lng`, `coord`, or `qr`."""
 

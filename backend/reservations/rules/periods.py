@@ -28,6 +28,8 @@ class BookingTerms:
     quiet_from_min: int = 23 * 60
     quiet_to_min: int = 7 * 60
     ahead: timedelta = timedelta(days=7)
+    open_from_min: int = 0
+    open_to_min: int = 0
 
     def longest(self, power: Literal["ac", "dc"]) -> timedelta:
         """Return the longest slot of a power class."""
@@ -46,6 +48,23 @@ def quiet_until(at: datetime, terms: BookingTerms) -> datetime | None:
         return None
     day = local.date() + timedelta(days=1 if minute >= end else 0)
     return datetime.combine(day, time(end // 60, end % 60), BEIJING).astimezone(UTC)
+
+
+def open_until(at: datetime, terms: BookingTerms) -> datetime | None:
+    """Return when the station closes next after `at`, or None when it is closed then. Equal minutes: always open.
+
+    Opening hours may go over midnight; both are minutes of the Beijing day.
+    """
+    opens, closes = terms.open_from_min, terms.open_to_min
+    if opens == closes:
+        return datetime.max.replace(tzinfo=UTC)
+    local = at.astimezone(BEIJING)
+    minute = local.hour * 60 + local.minute
+    is_open = opens <= minute < closes if opens < closes else minute >= opens or minute < closes
+    if not is_open:
+        return None
+    day = local.date() + timedelta(days=1 if minute >= closes else 0)
+    return datetime.combine(day, time(closes // 60, closes % 60), BEIJING).astimezone(UTC)
 
 
 def leaves_by(ends_at: datetime, terms: BookingTerms) -> datetime:

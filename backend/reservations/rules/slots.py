@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from backend.reservations.rules.periods import BookingTerms, ceil_to, floor_to, held_until, latest_end
+from backend.reservations.rules.periods import BookingTerms, ceil_to, floor_to, held_until, latest_end, open_until
 
-Refusal = Literal["in_the_past", "too_far_ahead", "off_grid", "too_short", "too_long"]
+Refusal = Literal["in_the_past", "too_far_ahead", "off_grid", "too_short", "too_long", "closed"]
 
 
 @dataclass(frozen=True)
@@ -77,15 +77,19 @@ def refuse_slot(
         return "off_grid"
     if ends_at - starts_at < terms.shortest:
         return "too_short"
-    return "too_long" if ends_at - starts_at > longest else None
+    if ends_at - starts_at > longest:
+        return "too_long"
+    closes_at = open_until(starts_at, terms)
+    return "closed" if closes_at is None or ends_at > closes_at else None
 
 
 def longest_end(place: Place, starts_at: datetime, terms: BookingTerms) -> datetime | None:
     """Return the longest end of a slot that starts then, or None when not even the shortest fits."""
     free = place.free_around(starts_at)
-    if free is None:
+    closes_at = open_until(starts_at, terms)
+    if free is None or closes_at is None:
         return None
-    end = floor_to(starts_at + terms.longest(place.power), terms.grid)
+    end = floor_to(min(starts_at + terms.longest(place.power), closes_at), terms.grid)
     if free[1] is not None and held_until(end, terms) > free[1]:
         end = min(end, latest_end(free_until=free[1], terms=terms, step=terms.grid))
     return end if end - starts_at >= terms.shortest else None
@@ -111,6 +115,8 @@ def day_slots(
     while starts_at < last:
         starts.append(starts_at)
         starts_at += terms.grid
+    if terms.open_from_min != terms.open_to_min:
+        return _within_hours(places, starts, terms)
     best: list[datetime | None] = [None] * len(starts)
     for power in {place.power for place in places}:
         ends = [floor_to(start + terms.longest(power), terms.grid) for start in starts]
@@ -118,6 +124,16 @@ def day_slots(
         for stretch in _stretches(place for place in places if place.power == power):
             _offer(stretch, starts, ends, held, best, terms)
     return [SlotOffer(start, end) for start, end in zip(starts, best, strict=True) if end is not None]
+
+
+def _within_hours(places: Sequence[Place], starts: Sequence[datetime], terms: BookingTerms) -> list[SlotOffer]:
+    """Return the offers of a station that closes: few starts a day, so each is asked of every place."""
+    offers: list[SlotOffer] = []
+    for starts_at in starts:
+        ends = [end for place in places if (end := longest_end(place, starts_at, terms)) is not None]
+        if ends:
+            offers.append(SlotOffer(starts_at, max(ends)))
+    return offers
 
 
 def _stretches(places: Iterable[Place]) -> set[tuple[datetime | None, datetime | None]]:

@@ -1,6 +1,7 @@
 """A booking's life after it was made: reading, giving back, arriving, charging, and what happens when nobody comes."""
 
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -27,6 +28,7 @@ from backend.reservations.rules.words import OPEN, CheckInMeans, ReservationView
 from backend.reservations.service import claims
 from backend.reservations.service.claims import ConnectorTaken
 from backend.reservations.store import bookings as store
+from backend.reservations.store import claims as claims_store
 from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
 
@@ -77,6 +79,40 @@ class LapseDue(msgspec.Struct, frozen=True, kw_only=True):
     """Payload of the timer `reservations.lapse`."""
 
     reservation_id: UUID
+
+
+Reminder = Literal["start", "hold"]
+
+
+class ReminderDue(msgspec.Struct, frozen=True, kw_only=True):
+    """Payload of the timer `reservations.remind`; one whose slot was changed meanwhile is void."""
+
+    reservation_id: UUID
+    what: Reminder
+    starts_at: datetime
+
+
+async def remind(*, due: ReminderDue, now: datetime) -> None:
+    """Remind somebody of a booking that is still expected: before its start, or before its hold ends."""
+    async with db.transaction():
+        booked = await _locked(due.reservation_id)
+        if booked.status != "confirmed" or booked.starts_at != due.starts_at or now >= booked.hold_until:
+            return
+        station = await stations.get_station(station_id=booked.station_id)
+        bay = None if booked.bay_id is None else await stations.get_bay(bay_id=booked.bay_id)
+        params: dict[str, str | int] = {"station": station.name}
+        if due.what == "start":
+            params |= {"starts": on_the_clock(booked.starts_at), "bay": "—" if bay is None else bay.code}
+        else:
+            params["minutes"] = max(1, int((booked.hold_until - now).total_seconds() // 60))
+        await notifications.notify(
+            recipient=booked.account_id,
+            event_key=f"reservation:{booked.id}:remind:{due.what}:{booked.starts_at.isoformat()}",
+            template="reservation_reminder" if due.what == "start" else "reservation_hold_ends",
+            params=params,
+            safety=False,
+            now=now,
+        )
 
 
 async def get_reservation(*, account_id: UUID, reservation_id: UUID) -> ReservationView:
@@ -181,9 +217,12 @@ async def check_in(*, reservation_id: UUID, means: CheckInMeans, now: datetime) 
     CheckInNotOpen, ConnectorTaken (somebody is still there before the start).
     """
     async with db.transaction():
+        first = await store.find_reservation(reservation_id)
+        if first is not None and now < first.starts_at:
+            await claims_store.lock_station_claims(first.station_id)  # before the booking's row, as moves do
         booked = await _locked(reservation_id)
         station = await stations.get_station(station_id=booked.station_id)
-        _check_open(booked, station, now)
+        check_open(booked, station, now)
         if booked.status == "confirmed":
             if now < booked.starts_at:
                 await _take_early(booked, now)
@@ -213,7 +252,8 @@ async def check_in(*, reservation_id: UUID, means: CheckInMeans, now: datetime) 
         return await _locked(reservation_id)
 
 
-def _check_open(booked: ReservationView, station: StationView, now: datetime) -> None:
+def check_open(booked: ReservationView, station: StationView, now: datetime) -> None:
+    """Raise BookingNotOpen or CheckInNotOpen unless the booking can be checked in now."""
     opens_before = timedelta(seconds=station.settings.check_in_before_s)
     refusal = refuse_check_in(
         status=booked.status,

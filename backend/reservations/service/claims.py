@@ -77,6 +77,8 @@ def terms_of(settings: StationSettings) -> BookingTerms:
         quiet_from_min=settings.overstay_free_from_min,
         quiet_to_min=settings.overstay_free_to_min,
         ahead=timedelta(days=settings.max_days_ahead),
+        open_from_min=settings.open_from_min,
+        open_to_min=settings.open_to_min,
     )
 
 

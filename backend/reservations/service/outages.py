@@ -5,8 +5,9 @@ from uuid import UUID
 
 import msgspec
 
-from backend.core import db, jobs
-from backend.core.errors import NotFound
+from backend.core import audit, db, jobs
+from backend.core.auth import Staff
+from backend.core.errors import Invalid, NotFound
 from backend.reservations.rules.moves import OUTAGE_HORIZON, MoveReason
 from backend.reservations.rules.periods import held_until
 from backend.reservations.rules.words import ClaimView, ReservationView
@@ -120,3 +121,34 @@ async def extend_over(*, claim_id: UUID, ends_at: datetime, actor: str, now: dat
             all_or_nothing=True,
         )
         return await claims.extend_claim(claim_id=claim_id, ends_at=ends_at, now=now)
+
+
+async def plan_maintenance_as(
+    *, staff: Staff, connector_id: UUID, starts_at: datetime, ends_at: datetime, reason: str, now: datetime
+) -> tuple[UUID, moving.Moved]:
+    """Plan works as a member of staff, on record; raises NotFound for another company's connector."""
+    connector = await stations.get_connector(connector_id=connector_id)
+    station = await stations.get_station(station_id=connector.station_id)
+    if not staff.may("lead", "operator", operator_company_id=station.operator_company_id, station_id=station.id):
+        raise NotFound(kind="connector")
+    if not max(now, starts_at) < ends_at:
+        raise Invalid(field="ends_at")
+    async with db.transaction():
+        planned = await plan_maintenance(
+            connector_id=connector_id,
+            starts_at=max(now, starts_at),
+            ends_at=ends_at,
+            actor=str(staff.account_id),
+            now=now,
+        )
+        await audit.record(
+            actor_id=staff.account_id,
+            actor_role=staff.role_at(station.operator_company_id),
+            action="connector.maintenance",
+            object_kind="connector",
+            object_id=connector_id,
+            detail={"reason": reason, "moved": len(planned[1].moved)},
+            now=now,
+            operator_company_id=station.operator_company_id,
+        )
+    return planned

@@ -15,7 +15,7 @@ from backend.reservations.rules.periods import held_until
 from backend.reservations.rules.slots import Place, rank_places, refuse_slot
 from backend.reservations.rules.words import ClaimView, Power, ReservationView
 from backend.reservations.service import claims, slots
-from backend.reservations.service.bookings import LapseDue, on_the_clock
+from backend.reservations.service.bookings import LapseDue, Reminder, ReminderDue, on_the_clock
 from backend.reservations.service.claims import AgreementNeeded, VehicleElsewhere
 from backend.reservations.service.moving import ReadyDue
 from backend.reservations.store import bookings as store
@@ -35,7 +35,7 @@ class SlotTaken(Conflict):
 
 
 class SlotInvalid(Invalid):
-    """The period can never be a slot; `reason` says why: in_the_past, too_far_ahead, off_grid, too_short, too_long."""
+    """The period can never be a slot; `reason`: in_the_past, too_far_ahead, off_grid, too_short, too_long, closed."""
 
     code = "slot_invalid"
     title_en = "This period cannot be booked"
@@ -64,6 +64,16 @@ class TooManyOpenBookings(Conflict):
     title_zh = "未完成的预约过多"
     detail_en = "An agreement may have {limit} open bookings. Use or cancel one first."
     detail_zh = "每份协议最多同时保留{limit}个预约，请先使用或取消。"
+
+
+class TooManyNewBookings(Conflict):
+    """The agreement made as many bookings within a day as it may: cancelling and booking anew keeps no place."""
+
+    code = "too_many_new_bookings"
+    title_en = "You have booked too often today"
+    title_zh = "今日预约次数过多"
+    detail_en = "An agreement may make {limit} bookings within 24 hours, cancelled ones included. Change one instead."
+    detail_zh = "每份协议24小时内最多预约{limit}次（含已取消），请改用修改预约。"
 
 
 class BookingIsSuspended(Forbidden):
@@ -101,7 +111,7 @@ async def reserve_slot(
         known = await stations.get_connector(connector_id=connector_id)
         if known.station_id != station.id:
             raise NotFound(kind="connector")
-    _check_period(station, {c.kind for c in connectors}, power, starts_at, ends_at, now)
+    check_period(station, {c.kind for c in connectors}, power, starts_at, ends_at, now)
     if not connectors:
         raise NothingToBook
     until = await store.suspended_until(account_id, now)
@@ -119,11 +129,9 @@ async def reserve_slot(
     places = await slots.places_of(longest, since=now, until=ends_at + slots.LOOK_BEYOND, now=now)
     ranked = rank_places(places, starts_at=starts_at, ends_at=ends_at, now=now, terms=terms)
     async with db.transaction():
-        await agreements.lock_agreement(agreement_id=agreement.id)
-        if await store.count_open(agreement.id) >= station.settings.max_open_bookings:
-            raise TooManyOpenBookings(limit=station.settings.max_open_bookings)
+        await _check_limits(account_id, agreement.id, station, now)
         reservation_id = new_id()
-        claim = await _claim_first_free(
+        claim = await claim_first_free(
             ranked,
             station=station,
             plate_hash=vehicle.plate_hash,
@@ -168,7 +176,20 @@ async def reserve_slot(
     )
 
 
-def _check_period(
+async def _check_limits(account_id: UUID, agreement_id: UUID, station: StationView, now: datetime) -> None:
+    """Count under locks: the household's first (all agreements of the account), then the agreement's own."""
+    await store.lock_household(account_id)
+    await agreements.lock_agreement(agreement_id=agreement_id)
+    limits = station.settings
+    if await store.count_open(agreement_id) >= limits.max_open_bookings:
+        raise TooManyOpenBookings(limit=limits.max_open_bookings)
+    if await store.count_open_of_household(account_id) >= limits.max_open_bookings_household:
+        raise TooManyOpenBookings(limit=limits.max_open_bookings_household)
+    if await store.count_made(agreement_id, now - timedelta(days=1)) >= limits.max_new_bookings_a_day:
+        raise TooManyNewBookings(limit=limits.max_new_bookings_a_day)
+
+
+def check_period(
     station: StationView,
     kinds: set[Literal["ac", "dc"]],
     power: Power | None,
@@ -189,7 +210,7 @@ def _check_period(
         )
 
 
-async def _claim_first_free(
+async def claim_first_free(
     ranked: list[Place],
     *,
     station: StationView,
@@ -222,10 +243,22 @@ async def _claim_first_free(
     return None
 
 
+def reminders_of(booked: ReservationView, station: StationView) -> list[tuple[Reminder, datetime]]:
+    """Return when its owner is reminded of a booking: before the start, and before the hold ends."""
+    return [
+        ("start", booked.starts_at - timedelta(seconds=station.settings.remind_before_s)),
+        ("hold", booked.hold_until - timedelta(seconds=station.settings.remind_hold_before_s)),
+    ]
+
+
 async def set_timers(booked: ReservationView, *, now: datetime) -> None:
     """Set what watches over a slot: the look at its place, the reminders, the end of the hold."""
     lapse = LapseDue(reservation_id=booked.id)
     await jobs.schedule("reservations.lapse", lapse, due_at=booked.hold_until, now=now)
+    for what, at in reminders_of(booked, await stations.get_station(station_id=booked.station_id)):
+        if at > now:
+            reminder = ReminderDue(reservation_id=booked.id, what=what, starts_at=booked.starts_at)
+            await jobs.schedule("reservations.remind", reminder, due_at=at, now=now)
     ready_at = max(now, booked.starts_at - READY_BEFORE)
     await jobs.schedule("reservations.ready", ReadyDue(reservation_id=booked.id), due_at=ready_at, now=now)
 

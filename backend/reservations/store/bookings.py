@@ -79,6 +79,51 @@ async def count_open(agreement_id: UUID) -> int:
     )
 
 
+async def lock_household(account_id: UUID) -> None:
+    """Let one transaction at a time count and add bookings of an account."""
+    await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('household:' || $1::text, 0))", str(account_id))
+
+
+async def count_open_of_household(account_id: UUID) -> int:
+    """Return how many bookings of all agreements of the account are open; count under `lock_household`."""
+    return int(
+        await db.fetchval(
+            "SELECT count(*) FROM reservation WHERE account_id = $1 AND status IN ('confirmed', 'checked_in')",
+            account_id,
+        )
+    )
+
+
+async def count_made(agreement_id: UUID, since: datetime) -> int:
+    """Return how many bookings the agreement made since then, cancelled ones too; moves by us are not its doing."""
+    return int(
+        await db.fetchval(
+            "SELECT count(*) FROM reservation WHERE agreement_id = $1 AND created_at > $2"
+            " AND status IN ('confirmed', 'checked_in', 'cancelled', 'no_show')",
+            agreement_id,
+            since,
+        )
+    )
+
+
+async def save_slot(view: ReservationView) -> None:
+    """Write another slot of a booking; the caller holds its row's lock."""
+    await db.execute(
+        "UPDATE reservation SET connector_id = $2, bay_id = $3, claim_id = $4, power = $5, starts_at = $6,"
+        " ends_at = $7, hold_until = $8, updated_at = $9, stranded_at = NULL, changes = changes + 1,"
+        " sequence = sequence + 1 WHERE id = $1",
+        view.id,
+        view.connector_id,
+        view.bay_id,
+        view.claim_id,
+        view.power,
+        view.starts_at,
+        view.ends_at,
+        view.hold_until,
+        view.updated_at,
+    )
+
+
 async def list_reservations(
     account_id: UUID, *, before: UUID | None, limit: int, open_only: bool = False
 ) -> list[ReservationView]:
