@@ -24,6 +24,7 @@ from backend.agreements.gateways.pdf import ContractPaper, StationLine
 from backend.agreements.rules.terms import BEIJING, SIGN_WITHIN, term_end
 from backend.agreements.service import AgreementView
 from backend.agreements.service.apply import VehicleHasAgreement
+from backend.agreements.service.limits import check_signing_limit
 from backend.core import audit, crypto, db, jobs
 from backend.core.errors import Conflict, NotFound
 from backend.notifications import service as notifications
@@ -163,6 +164,13 @@ async def sign(
             if row is None or row["status"] != "approved":
                 raise NotApproved(status="gone" if row is None else row["status"])
             present = await store.find_in_force(plate_hash=row["plate_hash"], at=now)
+            await check_signing_limit(
+                near=near,
+                operator_company_id=agreement.operator_company_id,
+                agreement_id=agreement_id,
+                plate_hash=row["plate_hash"],
+                now=now,
+            )
             starts_at = now if present is None else present["ends_at"]
             ends_at = term_end(starts_at)
             await store.set_signed(agreement_id=agreement_id, starts_at=starts_at, ends_at=ends_at)
