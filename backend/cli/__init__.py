@@ -311,6 +311,39 @@ def simulate_week_(
         _run(simulate_registered(_settings(), code=code, wanted=wanted, set_limit=set_limit, refuse=refuse))
 
 
+@linli.group()
+def letters() -> None:
+    """Show and replay refused device messages."""
+
+
+@letters.command(name="list")
+@click.option("--cause", help="Only of this cause.")
+@click.option("--limit", default=50, show_default=True, help="How many, newest first.")
+def letters_list(cause: str | None, limit: int) -> None:
+    """List refused messages, newest first, and the counts by cause.
+
+    Never what they said: it may be personal.
+    """
+    from backend.cli.letters import list_letters
+
+    _run(list_letters(_settings(), cause=cause, limit=limit))
+
+
+@letters.command(name="replay")
+@click.argument("ids", nargs=-1, type=int)
+@click.option("--cause", help="All that are kept of this cause and were not taken since.")
+def letters_replay(ids: tuple[int, ...], cause: str | None) -> None:
+    """Give refused messages another try.
+
+    Those with these IDS, or all of one --cause; exit code 1 when some are refused again.
+    """
+    from backend.cli.letters import replay_letters
+
+    if bool(ids) == bool(cause):
+        raise click.UsageError("Name ids, or a --cause.")
+    _run(replay_letters(_settings(), ids=ids, cause=cause))
+
+
 def main() -> None:
     """Entry point: a bad setting is told in one line, not in a traceback."""
     try:

@@ -17,7 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from backend.cli import migrations
+from backend.cli import doctor_ingest, migrations
 from backend.core.clock import SystemClock
 from backend.core.settings import BadSetting, Settings
 
@@ -59,6 +59,7 @@ async def examine() -> int:
         _held_jobs,
         _valkey,
         _broker,
+        _ingest,
     ]
     sick = False
     for check in checks:
@@ -222,9 +223,25 @@ async def _valkey(settings: Settings) -> Finding:
     return finding
 
 
+async def _ingest(settings: Settings) -> Finding:
+    finding = Finding("ingest")
+    try:
+        load = await doctor_ingest.read_load(settings)
+        fullest, entries, memory = await doctor_ingest.read_streams(settings)
+    except (*DATABASE_ERRORS, RedisError) as error:
+        finding.wrong.append(_why(error))
+        return finding
+    answer = await asyncio.to_thread(_ask_broker, settings.mqtt_url)
+    finding.text, finding.wrong = doctor_ingest.describe(
+        load, fullest=fullest, entries=entries, valkey_bytes=memory, broker_dropped=answer.dropped
+    )
+    return finding
+
+
 class _BrokerAnswer(msgspec.Struct):
     connected: str = ""
     version: str = ""
+    dropped: int | None = None
 
 
 async def _broker(settings: Settings) -> Finding:
@@ -253,11 +270,16 @@ def _ask_broker(url: str) -> _BrokerAnswer:
         if reason.is_failure:
             made.disconnect()
         else:
-            made.subscribe("$SYS/broker/version")
+            made.subscribe([("$SYS/broker/version", 0), ("$SYS/broker/publish/messages/dropped", 0)])
 
     def received(made: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        answer.version = message.payload.decode(errors="replace")
-        made.disconnect()
+        text = message.payload.decode(errors="replace")
+        if message.topic.endswith("dropped"):
+            answer.dropped = int(text) if text.isdigit() else None
+        else:
+            answer.version = text
+        if answer.version and answer.dropped is not None:
+            made.disconnect()
 
     client.on_connect, client.on_message = connected, received
     try:
@@ -267,7 +289,7 @@ def _ask_broker(url: str) -> _BrokerAnswer:
         return answer
     # A broker without $SYS topics (not Mosquitto) leaves the version open after a second and a half.
     for _ in range(15):
-        if client.loop(0.1) != mqtt.MQTT_ERR_SUCCESS or answer.version:
+        if client.loop(0.1) != mqtt.MQTT_ERR_SUCCESS or (answer.version and answer.dropped is not None):
             break
     client.disconnect()
     return answer

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from backend.core.clock import Clock
 from backend.core.live import Live
-from backend.telemetry import contacts, store_states
+from backend.telemetry import contacts, letters, store_states
 from backend.telemetry.contacts import DeviceInfo
 from backend.telemetry.ingesting import Item, Outcome, store_batch
 from backend.telemetry.live import show
@@ -41,6 +41,8 @@ CLAIM_IDLE_MS = 5_000
 """A batch takes far less; while PostgreSQL is away a live twin's entries may be done twice, which changes nothing."""
 CLAIM_EVERY_S = 2.0
 FORGET_CONSUMER_S = 3600
+LETTERS_PER_S = 50
+"""Refused messages kept a second, as in the bridge; those beyond are counted."""
 REPORT_EVERY_S = 1.0
 DIRECTORY_FRESH_S = 30.0
 BEHIND_S = 10.0
@@ -74,6 +76,7 @@ class Consumer:
         self._directory: Mapping[UUID, DeviceInfo] = {}
         self._directory_at = EPOCH
         self._sighted_since = clock.now()
+        self._letters_at, self._letters_left = 0, LETTERS_PER_S
         self.counters: Counter[str] = Counter()
         self.written = asyncio.Event()
 
@@ -136,6 +139,8 @@ class Consumer:
     async def _finish(self, chunk: list[Entry]) -> None:
         items = [item for _, _, entry_items in chunk for item in entry_items]
         outcome = await self._store(items)
+        if outcome.refused:
+            await self._keep_refused(outcome)
         await self._tell_rules(outcome.samples)
         await show(outcome.changed, live=self._live)
         by_stream: dict[bytes, list[bytes]] = {}
@@ -160,7 +165,7 @@ class Consumer:
             except NOT_STORABLE as error:
                 if len(items) == 1:
                     log.error("sample_not_storable", device=str(items[0].device_id), error=str(error))
-                    return Outcome(refused=Counter(not_storable=1))
+                    return Outcome(refused=Counter(not_storable=1), letters=[(items[0], "not_storable")])
                 middle = len(items) // 2
                 first, second = await self._store(items[:middle]), await self._store(items[middle:])
                 return Outcome(
@@ -168,10 +173,33 @@ class Consumer:
                     changed=first.changed + second.changed,
                     status_changes=first.status_changes + second.status_changes,
                     refused=first.refused + second.refused,
+                    letters=first.letters + second.letters,
                 )
             except POSTGRES_AWAY as error:
                 log.warning("ingest_waits_for_postgresql", error=type(error).__name__, detail=str(error)[:200])
                 await asyncio.sleep(0.5)
+
+    async def _keep_refused(self, outcome: Outcome) -> None:
+        """Keep dead letters of what was passed over, at most some a second; a failure to keep one holds nothing up."""
+        second = int(self._clock.now().timestamp())
+        if second != self._letters_at:
+            self._letters_at, self._letters_left = second, LETTERS_PER_S
+        kept = outcome.letters[: self._letters_left]
+        self._letters_left -= len(kept)
+        try:
+            await letters.keep_refused(
+                items=[(item, cause, self._topic_of(item)) for item, cause in kept],
+                counts=outcome.refused,
+                now=self._clock.now(),
+            )
+        except POSTGRES_AWAY as error:
+            log.warning("dead_letters_not_kept", error=type(error).__name__)
+
+    def _topic_of(self, item: Item) -> str:
+        info = self._directory.get(item.device_id)
+        if info is None or info.station_code is None:
+            return item.channel
+        return topics.make(station=info.station_code, kind=info.kind, device=info.code, channel=item.channel)
 
     async def _refresh_directory(self, items: list[Item]) -> None:
         now = self._clock.now()

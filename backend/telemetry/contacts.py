@@ -37,6 +37,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
     window_s: int
     connectors: Mapping[int, UUID]
+    station_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ async def load_device(*, device_id: UUID) -> DeviceInfo:
         active=device.active,
         window_s=window(device.report_interval_s, station.settings.silence_intervals),
         connectors=connectors,
+        station_code=device.station_code,
     )
 
 
@@ -132,6 +134,7 @@ async def load_directory() -> dict[UUID, DeviceInfo]:
             active=device.active,
             window_s=window(device.report_interval_s, intervals[device.station_id]),
             connectors=by_charger.get(device.charger_id, {}) if device.charger_id else {},
+            station_code=device.station_code,
         )
         for device in await stations.list_devices()
     }

@@ -22,6 +22,8 @@ from backend.telemetry.store_samples import SampleRow
 from mqtt_bridge import messages
 from mqtt_bridge.messages import CameraState, ChargerState, ChargerTelemetry, LockState, Refused, SmokeState
 
+LETTERS_PER_BATCH = 20
+
 State = ChargerState | LockState | CameraState | SmokeState
 
 
@@ -43,6 +45,14 @@ class Outcome:
     changed: list[asyncpg.Record] = field(default_factory=list)
     status_changes: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    letters: list[tuple[Item, str]] = field(default_factory=list)
+    """The first of what was passed over, with the cause."""
+
+    def refuse(self, item: Item, cause: str) -> None:
+        """Pass a message over, counted, and remembered unless there are many."""
+        self.refused[cause] += 1
+        if len(self.letters) < LETTERS_PER_BATCH:
+            self.letters.append((item, cause))
 
 
 @dataclass
@@ -105,17 +115,17 @@ def _read(items: Iterable[Item], directory: Mapping[UUID, DeviceInfo], outcome: 
     for item in items:
         info = directory.get(item.device_id)
         if info is None:
-            outcome.refused["unknown_device"] += 1
+            outcome.refuse(item, "unknown_device")
             continue
         try:
             message = messages.parse(info.kind, item.channel, item.payload)
         except Refused as refusal:
-            outcome.refused[refusal.cause] += 1
+            outcome.refuse(item, refusal.cause)
             continue
         if isinstance(message, ChargerTelemetry):
             connector_id = info.connectors.get(message.connector)
             if connector_id is None:
-                outcome.refused["unknown_connector"] += 1
+                outcome.refuse(item, "unknown_connector")
                 continue
             heard.append(_Heard(info, item.received_at, message, connector_id))
         elif isinstance(message, ChargerState | LockState | CameraState | SmokeState):

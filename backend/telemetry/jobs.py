@@ -11,6 +11,7 @@ from backend.core.jobs import JobContext, Jobs
 from backend.core.live import Live
 from backend.telemetry import handling, rollups, silence, store, store_states
 from backend.telemetry.events import CommandTimedOut
+from backend.telemetry.letters import MessageStored
 from backend.telemetry.live import show
 from backend.telemetry.service import CommandDue
 from mqtt_bridge.messages import ACK_WITHIN_S
@@ -21,12 +22,6 @@ SAMPLES_KEPT_DAYS = 400
 MESSAGES_KEPT_DAYS = 1096
 """The safety log, three years like the transactions it explains; plates and VINs in it only 30 days."""
 PLATES_KEPT_DAYS = 30
-
-
-class MessageStored(msgspec.Struct):
-    """Payload of `telemetry.device_message`; bridges write it beside the row (mqtt_bridge/safety.py)."""
-
-    message_id: int
 
 
 @JOBS.timer("device_message", MessageStored)

@@ -33,8 +33,14 @@ class BrokerUser:
     rules: tuple[str, ...]
 
 
-BRIDGE_RULES = ("topic read ev/v1/#", "topic write ev/v1/+/+/+/cmd", "topic read $SYS/broker/version")
-"""The bridge hears every device and speaks only on `cmd`; `linli doctor` asks with its name which version answers."""
+BRIDGE_RULES = (
+    "topic read ev/v1/#",
+    "topic write ev/v1/+/+/+/cmd",
+    "topic read $SYS/broker/version",
+    "topic read $SYS/broker/publish/messages/dropped",
+)
+"""The bridge hears every device and speaks only on `cmd`; `linli doctor` asks with its name which version answers, and
+whether messages were dropped beyond the queues' bounds."""
 
 
 def access_texts(users: tuple[BrokerUser, ...], *, passwords: str, acl: str) -> tuple[str, str]:

@@ -201,3 +201,9 @@ async def detector_map(*, staff: Staff, station_id: UUID) -> DetectorMap:
 async def list_active(*, station_ids: Collection[UUID]) -> list[DeviceView]:
     """Return the devices of these stations that are not retired."""
     return await store_devices.list_active(list(station_ids))
+
+
+async def is_revoked(*, device_id: UUID) -> bool:
+    """Say whether a device's credentials are revoked."""
+    entry = await store_devices.find_entry(device_id)
+    return entry is not None and entry.revoked_at is not None
