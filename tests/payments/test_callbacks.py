@@ -255,6 +255,41 @@ class TestManyCallbacks:
         assert balance["receivable"] == -sum(sheet.amount_fen for sheet in sheets)
         assert sum(balance.values()) == 0
 
+    @pytest.mark.slow
+    async def test_a_thousand_shuffled_with_forgeries_between_them(
+        self,
+        company: UUID,
+        alice: UUID,
+        paying: Services,
+        send: Send,
+        callbacks: Callbacks,
+        now: datetime,
+    ) -> None:
+        """100 payments: of each 5 true deliveries, 5 replays of one, one forged; one effect each."""
+        sheets = [
+            await start_payment(
+                operator_company_id=company, account_id=alice, services=paying, now=now, amount_fen=100 + number
+            )
+            for number in range(100)
+        ]
+        deliveries: list[tuple[str, bytes, dict[str, str]]] = []
+        for sheet in sheets:
+            body = callbacks.payment(number=sheet.number, total=sheet.amount_fen)
+            deliveries += [("true", body, callbacks.headers(body)) for _ in range(5)]
+            replayed = callbacks.headers(body)
+            deliveries += [("replay", body, replayed)] * 5
+            forged = callbacks.payment(number=sheet.number, total=1)
+            deliveries.append(("forged", forged, callbacks.headers(body)))
+        Random(20261122).shuffle(deliveries)
+        answers = [(kind, (await send(body, headers)).status_code) for kind, body, headers in deliveries]
+        assert {status for kind, status in answers if kind == "true"} == {200}
+        assert [status for kind, status in answers if kind == "replay"].count(200) == len(sheets)
+        assert {status for kind, status in answers if kind == "replay"} == {200, 409}
+        assert {status for kind, status in answers if kind == "forged"} == {401}
+        assert (await counts())[:2] == (100, 100)
+        balance = await payments.trial_balance(operator_company_id=company)
+        assert balance["receivable"] == -sum(sheet.amount_fen for sheet in sheets)
+
 
 class TestRefundCallback:
     @pytest.fixture
