@@ -4,7 +4,6 @@
 the service against them, `kill("bridge")` ends it with -9. `opened()` gives this process the database and the clients.
 """
 
-import asyncio
 import base64
 import contextlib
 import os
@@ -17,12 +16,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from backend import wiring
-from backend.cli.migrations import migrate
 from backend.core import db
 from backend.core.clock import Clock
 from backend.core.services import Services
@@ -184,9 +181,13 @@ def ground(*, broker: bool = False) -> Iterator[Ground]:
     made = Ground(folder, broker=broker)
     try:
         made.start()
-        # In a thread of its own: under pytest this one has an event loop that must stay the current one.
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            thread.submit(lambda: asyncio.run(migrate(owner_url=made.postgres.owner_url))).result()
+        # In a process of its own: Piccolo keeps the first database a process migrated, and tests migrate their own.
+        environ = {**os.environ, **made.environ()}
+        done = subprocess.run(
+            [sys.executable, "-m", "backend.cli", "migrate"], env=environ, cwd=ROOT, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
         yield made
     except BaseException:
         for log in sorted(folder.glob("*.log")):

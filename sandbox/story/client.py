@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from sandbox.story.telling import NotAsItShouldBe
 
 WAIT_S = 20.0
+PATIENCE = float(os.environ.get("LINLI_STORY_PATIENCE", "1"))
+"""By what all waits are longer: the fault run kills processes under the story, and late is not lost."""
 """How long the story waits for something that must come."""
 
 
@@ -84,7 +87,7 @@ class LiveFeed:
         """Return the first message for which `wanted(message)` holds, waiting for it if need be."""
         seen = 0
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s * PATIENCE):
                 while True:
                     while seen < len(self.messages):
                         message = self.messages[seen]
@@ -96,7 +99,7 @@ class LiveFeed:
         except TimeoutError:
             last = self.messages[-1] if self.messages else None
             raise NotAsItShouldBe(
-                f"{what} did not arrive over WebSocket within {timeout_s:.0f} s; {seen} messages, last: {last}"
+                f"{what} did not arrive over WebSocket within {timeout_s * PATIENCE:.0f} s; {seen} messages, last: {last}"
             ) from None
 
     async def close(self) -> None:
@@ -140,13 +143,13 @@ class Sandbox:
 
 async def wait_for(what: str, look: Any, timeout_s: float = WAIT_S, every_s: float = 0.2) -> Any:
     """Call `look()` until it returns something truthy; ends the story after `timeout_s`."""
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    deadline = asyncio.get_running_loop().time() + timeout_s * PATIENCE
     while True:
         found = await look()
         if found:
             return found
         if asyncio.get_running_loop().time() > deadline:
-            raise NotAsItShouldBe(f"{what} did not come within {timeout_s:.0f} s")
+            raise NotAsItShouldBe(f"{what} did not come within {timeout_s * PATIENCE:.0f} s")
         await asyncio.sleep(every_s)
 
 

@@ -100,7 +100,7 @@ class TestMainJobUnderKills:
             story = subprocess.Popen(  # noqa: ASYNC220  nothing else runs in this loop
                 [sys.executable, "-m", "sandbox.story"],
                 cwd=ROOT,
-                env={**os.environ, "LINLI_STATE_DIR": str(stack.state.folder)},
+                env={**os.environ, "LINLI_STATE_DIR": str(stack.state.folder), "LINLI_STORY_PATIENCE": "3"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
