@@ -99,7 +99,8 @@ class LiveFeed:
         except TimeoutError:
             last = self.messages[-1] if self.messages else None
             raise NotAsItShouldBe(
-                f"{what} did not arrive over WebSocket within {timeout_s * PATIENCE:.0f} s; {seen} messages, last: {last}"
+                f"{what} did not arrive over WebSocket within {timeout_s * PATIENCE:.0f} s;"
+                f" {seen} messages, last: {last}"
             ) from None
 
     async def close(self) -> None:
