@@ -99,7 +99,7 @@ def _curve(capacity: Capacity | None) -> dict[str, object]:
     if capacity is None or not capacity.trials:
         return {"curve": [], "curve_from": 0.0, "curve_ticks": [], "curve_marks": [], "goal": 0.0, "limit": 0}
     lowest = min(trial.lower for trial in capacity.trials)
-    low = 0.9 if lowest >= 0.9 else max(0.0, int(lowest * 10) / 10)
+    low = next((edge for edge in (0.95, 0.9) if lowest >= edge), max(0.0, int(lowest * 10) / 10))
     most = capacity.trials[-1].agreements
     return {
         "curve": [(t.agreements, t.mean, max(t.lower, low)) for t in capacity.trials],
