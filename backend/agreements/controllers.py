@@ -2,7 +2,7 @@
 
 import base64
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from litestar import Controller, Request, Response, get, post
@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler
 from backend.accounts.service import codes
 from backend.accounts.service.codes import SmsCodeSpent, SmsCodeWrong, SmsLimitReached, TooManyWrongCodes
 from backend.agreements import service as agreements
+from backend.agreements.controllers_deeper import DEEPER_ROUTES
 from backend.agreements.controllers_packages import PACKAGE_ROUTES
 from backend.agreements.gateways.evidence import EvidenceStore
 from backend.agreements.rules.files import MAX_BYTES
@@ -28,7 +29,7 @@ from backend.agreements.schemas import (
 )
 from backend.agreements.service import AgreementOver, EvidenceView, Status, apply, review, sign
 from backend.agreements.service.apply import EvidenceRefused, NotEligible, TooMuchEvidence, VehicleHasAgreement
-from backend.agreements.service.review import AlreadyDecided
+from backend.agreements.service.review import AlreadyDecided, ApplicantMayNotApprove
 from backend.agreements.service.sign import NotApproved, NotSigned, PhoneMissing, TextChanged
 from backend.core.auth import Principal, Staff, StaffOnly
 from backend.core.errors import NotFound, Unauthenticated
@@ -70,9 +71,12 @@ class Agreements(Controller):
 
     async def _whole(self, account_id: UUID, agreement_id: UUID, now: datetime) -> AgreementAnswer:
         view = await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
-        text = await sign.current_text(at=now) if view.status in ("submitted", "approved") else None
+        text = None
+        if view.status in ("submitted", "approved"):
+            text = await sign.current_text(at=now, operator_company_id=view.operator_company_id)
         evidence = await agreements.list_evidence(agreement_id=agreement_id)
-        return AgreementAnswer.of(view, now=now, evidence=evidence, text=text)
+        exchanges = await agreements.list_exchanges(agreement_id=agreement_id)
+        return AgreementAnswer.of(view, now=now, evidence=evidence, text=text, exchanges=exchanges)
 
     @post(
         operation_id="applyForAgreement",
@@ -185,7 +189,8 @@ class Agreements(Controller):
             locale=locale,
             now=now,
         )
-        text = await sign.current_text(at=now)
+        own = await agreements.get_agreement(account_id=principal.account_id, agreement_id=agreement_id)
+        text = await sign.current_text(at=now, operator_company_id=own.operator_company_id)
         return CodeSentAnswer(int(codes.LIFETIME.total_seconds()), text.sha256.hex())
 
     @post(
@@ -281,7 +286,8 @@ class OperatorAgreements(Controller):
     async def _whole(self, staff: Staff, agreement_id: UUID, now: datetime) -> AgreementAnswer:
         view = await review.read(staff=staff, agreement_id=agreement_id)
         evidence = await agreements.list_evidence(agreement_id=agreement_id)
-        return AgreementAnswer.of(view, now=now, evidence=evidence)
+        exchanges = await agreements.list_exchanges(agreement_id=agreement_id)
+        return AgreementAnswer.of(view, now=now, evidence=evidence, exchanges=exchanges)
 
     @get(
         operation_id="listCompanyAgreements",
@@ -294,12 +300,18 @@ class OperatorAgreements(Controller):
         staff: Staff,
         now: datetime,
         status: Status | None = None,
+        waiting_for: Annotated[
+            Literal["company", "resident"] | None,
+            Parameter(description="Open applications only: company is the review queue, resident what was asked"),
+        ] = None,
         cursor: str | None = None,
         limit: Annotated[int, Parameter(ge=1, le=200, description="Items per page")] = 50,
     ) -> Page[AgreementAnswer]:
         """List."""
         after = decode_cursor(cursor, UUID)[0] if cursor else None
-        views = await review.list_agreements(staff=staff, status=status, after=after, limit=limit + 1)
+        views = await review.list_agreements(
+            staff=staff, status=status, after=after, limit=limit + 1, waiting_for=waiting_for
+        )
         more = encode_cursor(views[limit - 1].id) if len(views) > limit else None
         return Page([AgreementAnswer.of(view, now=now) for view in views[:limit]], more)
 
@@ -336,7 +348,7 @@ class OperatorAgreements(Controller):
         operation_id="approveAgreement",
         summary="Approve an application",
         description="The resident is told and has 30 days to sign. For operators and leads.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, AlreadyDecided),
+        responses=answers(Unauthenticated, StaffOnly, NotFound, AlreadyDecided, ApplicantMayNotApprove),
     )
     async def approve(self, staff: Staff, agreement_id: UUID, now: datetime) -> AgreementAnswer:
         """Approve."""
@@ -370,4 +382,4 @@ class OperatorAgreements(Controller):
         return await self._whole(staff, agreement_id, now)
 
 
-ROUTES: list[ControllerRouterHandler] = [Agreements, OperatorAgreements, *PACKAGE_ROUTES]
+ROUTES: list[ControllerRouterHandler] = [Agreements, OperatorAgreements, *PACKAGE_ROUTES, *DEEPER_ROUTES]

@@ -3,7 +3,7 @@
 from backend.agreements import service as agreements
 from backend.agreements.events import AgreementSigned
 from backend.agreements.gateways.evidence import EvidenceStore
-from backend.agreements.service import DeleteFiles, sign
+from backend.agreements.service import DeleteFiles, behalf, sign
 from backend.agreements.service.sign import Lapse
 from backend.core.jobs import JobContext, Jobs
 from backend.core.services import Services
@@ -45,3 +45,9 @@ async def sweep(job: JobContext) -> None:
     """Delete what was kept long enough."""
     while await agreements.sweep(now=job.now):
         pass
+
+
+@JOBS.every("remind_expiring", seconds=6 * 3600)
+async def remind_expiring(job: JobContext) -> None:
+    """Tell residents 30 and 7 days before their term ends."""
+    await behalf.remind_expiring(now=job.now)

@@ -10,7 +10,7 @@ from litestar.datastructures import UploadFile
 from msgspec import Meta
 
 from backend.agreements.rules.eligibility import VehicleEnergy, VehicleUse
-from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView, Status
+from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView, ExchangeView, Status
 from backend.agreements.service.sign import TextView, Verification
 
 
@@ -120,6 +120,14 @@ class DeclarationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     vehicle_energy: Annotated[str, Meta(description="Fuel type of the driving licence")]
 
 
+class ExchangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the company asked, or the applicant answered."""
+
+    kind: Annotated[str, Meta(description="asked or answered")]
+    text: Annotated[str, Meta(description="In their words")]
+    at: Annotated[datetime, Meta(description="When")]
+
+
 class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An application or a contract."""
 
@@ -136,6 +144,9 @@ class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     distance_m: Annotated[int, Meta(description="Metres to the nearest pilot station when applying")]
     declaration: Annotated[DeclarationAnswer, Meta(description="What was declared")]
     package_id: Annotated[UUID, Meta(description="The package")]
+    renews_id: Annotated[UUID | None, Meta(description="The agreement this one follows")]
+    applied_through: Annotated[str, Meta(description="app, hotline or desk")]
+    waiting_for: Annotated[str, Meta(description="Whose turn it is while submitted: company or resident")]
     submitted_at: Annotated[datetime, Meta(description="When it was applied for")]
     decided_at: Annotated[datetime | None, Meta(description="When it was approved or rejected")]
     decision_reason: Annotated[str | None, Meta(description="Why it was rejected, or ended by the company")]
@@ -146,6 +157,9 @@ class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     text_sha256: Annotated[str | None, Meta(description="SHA-256 of the text that was signed, hexadecimal")]
     record_sha256: Annotated[str | None, Meta(description="Seal over the signature, hexadecimal")]
     evidence: Annotated[list[EvidenceAnswer], Meta(description="Evidence, oldest first; empty in lists")]
+    exchanges: Annotated[
+        list[ExchangeAnswer], Meta(description="What was asked and answered, oldest first; empty in lists")
+    ]
     text: Annotated[TextAnswer | None, Meta(description="The text to sign; null in lists and once it is signed")]
 
     @classmethod
@@ -156,6 +170,7 @@ class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
         now: datetime,
         evidence: list[EvidenceView] | None = None,
         text: TextView | None = None,
+        exchanges: list[ExchangeView] | None = None,
     ) -> "AgreementAnswer":
         """Build the answer from the views."""
         return cls(
@@ -172,6 +187,9 @@ class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
             distance_m=view.distance_m,
             declaration=DeclarationAnswer(**msgspec.structs.asdict(view.declaration)),
             package_id=view.package_id,
+            renews_id=view.renews_id,
+            applied_through=view.applied_through,
+            waiting_for=view.waiting_for,
             submitted_at=view.submitted_at,
             decided_at=view.decided_at,
             decision_reason=view.decision_reason,
@@ -182,6 +200,7 @@ class AgreementAnswer(msgspec.Struct, frozen=True, kw_only=True):
             text_sha256=None if view.text_sha256 is None else view.text_sha256.hex(),
             record_sha256=None if view.record_sha256 is None else view.record_sha256.hex(),
             evidence=[EvidenceAnswer.of(item) for item in evidence or []],
+            exchanges=[ExchangeAnswer(kind=x.kind, text=x.text, at=x.at) for x in exchanges or []],
             text=None if text is None else TextAnswer.of(text),
         )
 

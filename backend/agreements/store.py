@@ -21,10 +21,15 @@ _AGREEMENT = """
 # Texts
 
 
-async def get_current_text(*, code: str, at: datetime) -> Record:
-    """Return the newest text version in force at `at`; the migration adds the first one."""
+async def get_current_text(*, code: str, at: datetime, operator_company_id: UUID | None = None) -> Record:
+    """Return the newest text in force at `at`: the company's own before everybody's, which a migration adds."""
     row = await db.fetchrow(
-        "SELECT * FROM agreement_text WHERE code = $1 AND effective_from <= $2 ORDER BY version DESC LIMIT 1", code, at
+        "SELECT * FROM agreement_text WHERE code = $1 AND effective_from <= $2"
+        " AND (operator_company_id IS NULL OR operator_company_id = $3)"
+        " ORDER BY operator_company_id IS NULL, effective_from DESC, version DESC LIMIT 1",
+        code,
+        at,
+        operator_company_id,
     )
     if row is None:
         raise RuntimeError(f"no text {code} is in force")
@@ -55,16 +60,23 @@ async def list_agreements(*, account_id: UUID) -> list[Record]:
 
 
 async def list_for_companies(
-    *, operator_company_ids: list[UUID], status: str | None, after: UUID | None, limit: int
+    *,
+    operator_company_ids: list[UUID],
+    status: str | None,
+    after: UUID | None,
+    limit: int,
+    waiting_for: str | None = None,
 ) -> list[Record]:
     """Return a page of the companies' agreements, oldest first."""
     return await db.fetch(
         f"{_AGREEMENT} WHERE a.operator_company_id = ANY($1::uuid[]) AND ($2::text IS NULL OR a.status = $2)"
+        " AND ($5::text IS NULL OR (a.status = 'submitted' AND a.waiting_for = $5))"
         " AND ($3::uuid IS NULL OR a.id > $3) ORDER BY a.id LIMIT $4",
         operator_company_ids,
         status,
         after,
         limit,
+        waiting_for,
     )
 
 
@@ -78,8 +90,9 @@ async def add_application(*, values: dict[str, Any]) -> UUID | None:
     added: UUID | None = await db.fetchval(
         """
         INSERT INTO agreement (id, account_id, operator_company_id, vehicle_id, plate_hash, community_id,
-                               community_name, distance_m, declaration, status, package_id, submitted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, 'submitted', $10, $11)
+                               community_name, distance_m, declaration, status, package_id, submitted_at,
+                               renews_id, applied_through, applied_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, 'submitted', $10, $11, $12, $13, $14)
         ON CONFLICT (plate_hash) WHERE status IN ('submitted', 'approved') DO NOTHING RETURNING id
         """,
         new_id(),
@@ -93,6 +106,9 @@ async def add_application(*, values: dict[str, Any]) -> UUID | None:
         msgspec.json.encode(values["declaration"]).decode(),
         values["package_id"],
         values["submitted_at"],
+        values.get("renews_id"),
+        values.get("applied_through", "app"),
+        values.get("applied_by"),
     )
     if added is not None:
         await db.execute(
@@ -138,8 +154,9 @@ async def add_signature(*, values: dict[str, Any]) -> None:
     await db.execute(
         """
         INSERT INTO agreement_signature
-            (agreement_id, text_id, text_sha256, signed_at, address_cipher, code_id, stations, record_sha256)
-        VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8)
+            (agreement_id, text_id, text_sha256, signed_at, address_cipher, code_id, stations, record_sha256,
+             method, evidence_id, acted_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11)
         """,
         values["agreement_id"],
         values["text_id"],
@@ -149,6 +166,9 @@ async def add_signature(*, values: dict[str, Any]) -> None:
         values["code_id"],
         msgspec.json.encode(values["stations"]).decode(),
         values["record_sha256"],
+        values.get("method", "sms_code"),
+        values.get("evidence_id"),
+        values.get("acted_by"),
     )
 
 

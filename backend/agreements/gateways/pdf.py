@@ -35,6 +35,7 @@ class ContractPaper(msgspec.Struct, frozen=True, kw_only=True):
     starts: str
     ends: str
     signed: str
+    method: str
     client_address: str
     text_version: int
     text_sha256: str

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
-from backend.agreements import store
+from backend.agreements import store, store_drivers
 from backend.agreements.events import AgreementTerminated
 from backend.agreements.rules.eligibility import VehicleEnergy, VehicleUse
 from backend.agreements.rules.terms import KEEP_AFTER_END, KEEP_UNSIGNED
@@ -45,6 +45,11 @@ class AgreementView(msgspec.Struct, frozen=True, kw_only=True):
     distance_m: int
     declaration: Declaration
     package_id: UUID
+    renews_id: UUID | None
+    applied_through: Literal["app", "hotline", "desk"]
+    applied_by: UUID | None
+    waiting_for: Literal["company", "resident"]
+    asked_at: datetime | None
     submitted_at: datetime
     decided_at: datetime | None
     decision_reason: str | None
@@ -72,6 +77,14 @@ class EvidenceView(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str
     size_bytes: int
     uploaded_at: datetime
+
+
+class ExchangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A question of the company or an answer of the applicant."""
+
+    kind: Literal["asked", "answered"]
+    text: str
+    at: datetime
 
 
 class DeleteFiles(msgspec.Struct, frozen=True):
@@ -122,10 +135,15 @@ async def active_agreement(
 ) -> AgreementView | None:
     """Return the agreement that gives this person, with this car, at this company, the agreement price at `at`.
 
+    The person is its holder or a named driver.
     Decided by the term alone, to the second (domain.md, Agreements); a session asks at its start, for all of itself.
     """
     row = await store.find_in_force(plate_hash=plate_hash, at=at)
-    if row is None or row["account_id"] != account_id or row["operator_company_id"] != operator_company_id:
+    if row is None or row["operator_company_id"] != operator_company_id:
+        return None
+    if row["account_id"] != account_id and not await store_drivers.is_driver(
+        agreement_id=row["id"], account_id=account_id
+    ):
         return None
     return view(row)
 
@@ -144,6 +162,12 @@ async def get_agreement(*, account_id: UUID, agreement_id: UUID) -> AgreementVie
     if row is None or row["account_id"] != account_id:
         raise NotFound(kind="agreement")
     return view(row)
+
+
+async def list_exchanges(*, agreement_id: UUID) -> list[ExchangeView]:
+    """Return what the company asked and the applicant answered, oldest first; who may see it the caller decides."""
+    rows = await store_drivers.list_exchanges(agreement_id=agreement_id)
+    return [ExchangeView(kind=row["kind"], text=crypto.decrypt(row["text_cipher"]), at=row["at"]) for row in rows]
 
 
 async def list_agreements(*, account_id: UUID) -> list[AgreementView]:
@@ -219,6 +243,11 @@ async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
                 "signed_at": agreement.signed_at,
                 "signed_from_address": None if signature is None else _reveal(signature["address_cipher"]),
                 "signed_text": None if signature is None else signature["body"],
+                "drivers": [
+                    {"name": _reveal(row["name_cipher"]), "phone": _reveal(row["phone_cipher"])}
+                    for row in await store_drivers.list_drivers(agreement_id=agreement.id)
+                ],
+                "exchanges": await list_exchanges(agreement_id=agreement.id),
                 "evidence": [
                     {"kind": item.kind, "media_type": item.media_type, "uploaded_at": item.uploaded_at}
                     for item in await list_evidence(agreement_id=agreement.id)
@@ -248,6 +277,9 @@ async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
         keys = await store.list_store_keys(agreement_ids=unsigned + signed, documents=False)
         await store.delete_agreements(agreement_ids=unsigned)
         await store.delete_evidence(agreement_ids=signed)
+        await store_drivers.forget_drivers_of(agreement_ids=signed)
+        await store_drivers.forget_exchanges(agreement_ids=signed)
+        await store_drivers.forget_driver(account_id=account_id)
         await store.forget_plates(agreement_ids=signed)
         await _delete_files_later(keys, now)
 

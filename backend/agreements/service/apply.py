@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
 
 from backend.accounts import service as accounts
 from backend.agreements import service as agreements
-from backend.agreements import store, store_packages
+from backend.agreements import store, store_drivers, store_packages
 from backend.agreements.gateways.evidence import EvidenceStore, store_key
 from backend.agreements.rules import eligibility, files
 from backend.agreements.rules.terms import RENEWABLE_WITHIN
@@ -17,6 +18,14 @@ from backend.agreements.service import AgreementView, Declaration, EvidenceKind,
 from backend.core import audit, crypto, db
 from backend.core.errors import Conflict, Invalid, NotFound
 from backend.stations import service as stations
+
+
+class OnBehalf(msgspec.Struct, frozen=True, kw_only=True):
+    """Who applies for a resident, and through what: kept with the application."""
+
+    staff_id: UUID
+    role: str
+    through: Literal["hotline", "desk"]
 
 
 class NotEligible(Invalid):
@@ -68,6 +77,8 @@ async def submit(
     real_name: str,
     declaration: Declaration,
     operator_company_id: UUID | None = None,
+    renews_id: UUID | None = None,
+    on_behalf: OnBehalf | None = None,
     now: datetime,
 ) -> AgreementView:
     """Apply with the company of the nearest pilot station (or the named one).
@@ -119,17 +130,20 @@ async def submit(
                 "name_cipher": crypto.encrypt(real_name),
                 "plate_cipher": crypto.encrypt(vehicle.plate),
                 "phone_cipher": None if contact.phone is None else crypto.encrypt(contact.phone),
+                "renews_id": renews_id,
+                "applied_through": "app" if on_behalf is None else on_behalf.through,
+                "applied_by": None if on_behalf is None else on_behalf.staff_id,
             }
         )
         if agreement_id is None:
             raise VehicleHasAgreement(field="vehicle_id")
         await audit.record(
-            actor_id=account_id,
-            actor_role="resident",
+            actor_id=account_id if on_behalf is None else on_behalf.staff_id,
+            actor_role="resident" if on_behalf is None else on_behalf.role,
             action="agreement.submitted",
             object_kind="agreement",
             object_id=agreement_id,
-            detail={"distance_m": nearest[1]},
+            detail={"distance_m": nearest[1], "through": "app" if on_behalf is None else on_behalf.through},
             now=now,
             operator_company_id=nearest[0].operator_company_id,
         )
@@ -152,21 +166,44 @@ async def add_evidence(
     row: a crash in between leaves a file nobody names, never a row without its file.
     """
     agreement = await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
-    if agreement.status != "submitted":
+    return await keep_evidence(
+        agreement=agreement, kind=kind, content=content, claimed_type=claimed_type, evidence=evidence, now=now
+    )
+
+
+def _takes_evidence(status: str, kind: EvidenceKind) -> bool:
+    """Evidence belongs to an open application, a paper signature to an approved one too."""
+    return status == "submitted" or (status == "approved" and kind == "paper_signature")
+
+
+async def keep_evidence(
+    *,
+    agreement: AgreementView,
+    kind: EvidenceKind,
+    content: bytes,
+    claimed_type: str | None,
+    evidence: EvidenceStore,
+    now: datetime,
+) -> EvidenceView:
+    """Check and keep a file of an agreement that the caller may add to; raises as `add_evidence`."""
+    agreement_id = agreement.id
+    if not _takes_evidence(agreement.status, kind):
         raise agreements.AgreementOver(status=agreement.status)
     if len(content) > files.MAX_BYTES:
-        raise EvidenceRefused(field="data", reason="too large")
+        raise EvidenceRefused(field="file", reason="It is too large.", found=None)
     media_type = files.detect(content)
     if media_type is None:
-        raise EvidenceRefused(field="data", reason="the content is none of these types, or is cut off")
+        raise EvidenceRefused(field="file", reason="The content is none of these, or is cut off.", found=None)
     if not files.agrees(claimed_type, media_type):
-        raise EvidenceRefused(field="data", reason=f"it was sent as another type, but is {media_type}")
+        raise EvidenceRefused(
+            field="file", reason=f"It was sent as {claimed_type}, but is {media_type}.", found=media_type
+        )
     digest = await asyncio.to_thread(lambda: hashlib.sha256(content).digest())
     key = store_key(agreement_id, content)
     await evidence.put(key, content)
     async with db.transaction():
         row = await store.lock_agreement(agreement_id=agreement_id)
-        if row is None or row["status"] != "submitted":
+        if row is None or not _takes_evidence(row["status"], kind):
             raise agreements.AgreementOver(status="gone" if row is None else row["status"])
         present = await store.list_evidence(agreement_id=agreement_id)
         if len(present) >= files.MAX_FILES and not any(item["sha256"] == digest for item in present):
@@ -192,3 +229,71 @@ async def read_evidence(
     if row is None or content is None:
         raise NotFound(kind="evidence")
     return agreements.evidence_view(row), content
+
+
+class NotAsked(Conflict):
+    """The company asked for nothing that is still open."""
+
+    code = "nothing_asked"
+    title_en = "Nothing was asked"
+    title_zh = "当前无需补充材料"
+    detail_en = "The application waits for the company; its status is {status}."
+    detail_zh = "申请正在等待服务商审核，当前状态：{status}。"
+
+
+async def resubmit(*, account_id: UUID, agreement_id: UUID, note: str, now: datetime) -> AgreementView:
+    """Hand an application in again after the company asked for more; raises NotFound, NotAsked."""
+    async with db.transaction():
+        row = await store.lock_agreement(agreement_id=agreement_id)
+        if row is None or row["account_id"] != account_id:
+            raise NotFound(kind="agreement")
+        if row["status"] != "submitted" or row["waiting_for"] != "resident":
+            raise NotAsked(status=row["status"])
+        await store_drivers.add_exchange(
+            agreement_id=agreement_id, kind="answered", actor_id=account_id, text_cipher=crypto.encrypt(note), now=now
+        )
+        await store_drivers.set_waiting(agreement_id=agreement_id, waiting_for="company", asked_at=None)
+        await audit.record(
+            actor_id=account_id,
+            actor_role="resident",
+            action="agreement.resubmitted",
+            object_kind="agreement",
+            object_id=agreement_id,
+            detail={},
+            now=now,
+            operator_company_id=row["operator_company_id"],
+        )
+    return await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
+
+
+class RenewalTooEarly(Conflict):
+    """An agreement is renewed in its last 30 days."""
+
+    code = "renewal_too_early"
+    title_en = "It is too early to renew"
+    title_zh = "尚未到续签时间"
+    detail_en = "The agreement can be renewed from {renewable_from}."
+    detail_zh = "自 {renewable_from} 起可以续签。"
+
+
+async def renew(*, account_id: UUID, agreement_id: UUID, declaration: Declaration, now: datetime) -> AgreementView:
+    """Apply for the next term of an agreement, with the same company, car and name.
+
+    Everything is declared and judged anew. Once approved and signed it begins when the present term ends, with the
+    package the resident has then. Raises NotFound, AgreementOver (ended before its term), RenewalTooEarly, NotEligible,
+    VehicleHasAgreement.
+    """
+    present = await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
+    if present.status != "signed" or present.ends_at is None or present.party_name is None:
+        raise agreements.AgreementOver(status=present.status)
+    if present.ends_at - now > RENEWABLE_WITHIN:
+        raise RenewalTooEarly(renewable_from=present.ends_at - RENEWABLE_WITHIN)
+    return await submit(
+        account_id=account_id,
+        vehicle_id=present.vehicle_id,
+        real_name=present.party_name,
+        declaration=declaration,
+        operator_company_id=present.operator_company_id,
+        renews_id=agreement_id,
+        now=now,
+    )

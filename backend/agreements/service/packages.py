@@ -228,6 +228,16 @@ async def end_package(*, account_id: UUID, agreement_id: UUID, now: datetime) ->
     return await choose_package(account_id=account_id, agreement_id=agreement_id, package_id=default, now=now)
 
 
+async def carry_on(*, renewed_id: UUID, agreement_id: UUID, from_at: datetime, now: datetime) -> None:
+    """Give a renewed agreement the package its predecessor has at its end, while that is offered; a trial never."""
+    had = (await chosen_of(agreement_id=renewed_id, at=from_at)).present
+    over = had.available_until is not None and had.available_until <= from_at
+    if had.kind in ("valley", "bundle") and had.status == "offered" and not over:
+        await store_packages.add_choice(
+            agreement_id=agreement_id, package_id=had.id, chosen_by=None, from_at=from_at, now=now
+        )
+
+
 async def _end_trial(agreement_id: UUID, max_periods: int, from_at: datetime, now: datetime) -> None:
     """Put pay as you go after a trial; the agreement goes on naming what was chosen."""
     await store_packages.add_choice(

@@ -1,21 +1,22 @@
 """The review of applications by the operator company; another company's agreements do not exist for it."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from asyncpg import Record
 
 from backend.agreements import service as agreements
-from backend.agreements import store
+from backend.agreements import store, store_drivers
 from backend.agreements.events import AgreementApproved
 from backend.agreements.gateways.evidence import EvidenceStore
 from backend.agreements.rules.terms import SIGN_WITHIN
 from backend.agreements.service import AgreementView, EvidenceView, Status
 from backend.agreements.service.apply import read_evidence
 from backend.agreements.service.sign import Lapse
-from backend.core import audit, db, jobs
+from backend.core import audit, crypto, db, jobs
 from backend.core.auth import Role, Staff
-from backend.core.errors import Conflict, NotFound
+from backend.core.errors import Conflict, Forbidden, NotFound
 from backend.notifications import service as notifications
 
 READERS: tuple[Role, ...] = ("operator", "lead", "inspector")
@@ -32,12 +33,34 @@ class AlreadyDecided(Conflict):
     detail_zh = "当前状态：{status}。"
 
 
+class ApplicantMayNotApprove(Forbidden):
+    """Who applied on a resident's behalf may not approve it."""
+
+    code = "second_person_needed"
+    title_en = "A second person must approve"
+    title_zh = "需由另一人审批"
+    detail_en = "You applied on the resident's behalf; another operator or lead of the company has to approve it."
+    detail_zh = "该申请由您代为提交，须由本公司另一名人员审批。"
+
+
 async def list_agreements(
-    *, staff: Staff, status: Status | None, after: UUID | None, limit: int
+    *,
+    staff: Staff,
+    status: Status | None,
+    after: UUID | None,
+    limit: int,
+    waiting_for: Literal["company", "resident"] | None = None,
 ) -> list[AgreementView]:
-    """Return a page of the own companies' agreements, oldest first; raises StaffOnly."""
+    """Return a page of the own companies' agreements, oldest first; raises StaffOnly.
+
+    `waiting_for` "company" is the review queue, "resident" what was asked of applicants.
+    """
     rows = await store.list_for_companies(
-        operator_company_ids=sorted(staff.company_ids(*READERS)), status=status, after=after, limit=limit
+        operator_company_ids=sorted(staff.company_ids(*READERS)),
+        status=status,
+        after=after,
+        limit=limit,
+        waiting_for=waiting_for,
     )
     return [agreements.view(row) for row in rows]
 
@@ -130,9 +153,14 @@ async def terminate(*, staff: Staff, agreement_id: UUID, reason: str, now: datet
 
 
 async def approve(*, staff: Staff, agreement_id: UUID, now: datetime) -> AgreementView:
-    """Approve an application; the resident has 30 days to sign. Raises StaffOnly, NotFound, AlreadyDecided."""
+    """Approve an application; the resident has 30 days to sign.
+
+    Raises StaffOnly, NotFound, AlreadyDecided, ApplicantMayNotApprove.
+    """
     async with db.transaction():
         row = await _lock_open(staff, agreement_id)
+        if row["applied_by"] == staff.account_id:
+            raise ApplicantMayNotApprove
         await _decide(row, staff, "approved", None, now)
         await jobs.emit(AgreementApproved(agreement_id=agreement_id, account_id=row["account_id"]), now=now)
         await jobs.schedule("agreements.lapse", Lapse(agreement_id=agreement_id), due_at=now + SIGN_WITHIN, now=now)
@@ -144,4 +172,42 @@ async def reject(*, staff: Staff, agreement_id: UUID, reason: str, now: datetime
     async with db.transaction():
         row = await _lock_open(staff, agreement_id)
         await _decide(row, staff, "rejected", reason, now)
+    return await read(staff=staff, agreement_id=agreement_id)
+
+
+async def ask_for_more(*, staff: Staff, agreement_id: UUID, text: str, now: datetime) -> AgreementView:
+    """Ask the applicant for more evidence or another declaration, in words the applicant reads.
+
+    The application waits for them; after 30 days without an answer it lapses. Raises StaffOnly, NotFound,
+    AlreadyDecided.
+    """
+    async with db.transaction():
+        row = await _lock_open(staff, agreement_id)
+        await store_drivers.add_exchange(
+            agreement_id=agreement_id,
+            kind="asked",
+            actor_id=staff.account_id,
+            text_cipher=crypto.encrypt(text),
+            now=now,
+        )
+        await store_drivers.set_waiting(agreement_id=agreement_id, waiting_for="resident", asked_at=now)
+        await jobs.schedule("agreements.lapse", Lapse(agreement_id=agreement_id), due_at=now + SIGN_WITHIN, now=now)
+        await audit.record(
+            actor_id=staff.account_id,
+            actor_role=staff.role_at(row["operator_company_id"]),
+            action="agreement.asked_for_more",
+            object_kind="agreement",
+            object_id=agreement_id,
+            detail={},
+            now=now,
+            operator_company_id=row["operator_company_id"],
+        )
+        await notifications.notify(
+            recipient=row["account_id"],
+            event_key=f"agreement:{agreement_id}:asked:{now.isoformat()}",
+            template="agreement_more_wanted",
+            params={},
+            safety=False,
+            now=now,
+        )
     return await read(staff=staff, agreement_id=agreement_id)

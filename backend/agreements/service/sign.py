@@ -7,7 +7,7 @@ stands in the audit log (whose hash chain stands in for a trusted time stamp), a
 
 import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -22,10 +22,11 @@ from backend.agreements.gateways import pdf
 from backend.agreements.gateways.evidence import EvidenceStore, store_key
 from backend.agreements.gateways.pdf import ContractPaper, StationLine
 from backend.agreements.rules.terms import BEIJING, SIGN_WITHIN, term_end
-from backend.agreements.service import AgreementView
+from backend.agreements.service import AgreementView, packages
 from backend.agreements.service.apply import VehicleHasAgreement
 from backend.agreements.service.limits import check_signing_limit
 from backend.core import audit, crypto, db, jobs
+from backend.core.auth import Staff
 from backend.core.errors import Conflict, NotFound
 from backend.notifications import service as notifications
 from backend.stations import service as stations
@@ -37,6 +38,17 @@ class Lapse(msgspec.Struct, frozen=True, kw_only=True):
     """Payload of the timer that ends an approved application nobody signed."""
 
     agreement_id: UUID
+
+
+class _Means(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agreement was signed, and who put it on record."""
+
+    method: Literal["sms_code", "paper"]
+    actor_id: UUID
+    actor_role: str
+    code_id: UUID | None = None
+    evidence_id: UUID | None = None
+    evidence_sha256: bytes | None = None
 
 
 class TextView(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +108,16 @@ class PhoneMissing(Conflict):
     detail_zh = "签署验证码将发送到本人手机，请先绑定手机号。"
 
 
+class PaperMissing(Conflict):
+    """A paper signature is photographed before it counts."""
+
+    code = "paper_signature_missing"
+    title_en = "The paper signature is not photographed"
+    title_zh = "缺少纸质签名照片"
+    detail_en = "Add the photograph as evidence of kind paper_signature and give its id."
+    detail_zh = "请先上传 paper_signature 类型的签名照片，并填写其编号。"
+
+
 class NotSigned(Conflict):
     """There is no document before the signature."""
 
@@ -106,9 +128,9 @@ class NotSigned(Conflict):
     detail_zh = "签署后方可下载协议文件。"
 
 
-async def current_text(*, at: datetime) -> TextView:
-    """Return the text in force."""
-    row = await store.get_current_text(code=TEXT_CODE, at=at)
+async def current_text(*, at: datetime, operator_company_id: UUID) -> TextView:
+    """Return the company's text in force."""
+    row = await store.get_current_text(code=TEXT_CODE, at=at, operator_company_id=operator_company_id)
     return TextView(version=row["version"], title=row["title"], body=row["body"], sha256=row["sha256"])
 
 
@@ -150,13 +172,57 @@ async def sign(
     The text is compared before the code is used up, so that a changed text costs no code.
     """
     agreement = await _own_approved(account_id, agreement_id)
-    text = await store.get_current_text(code=TEXT_CODE, at=now)
-    if text_sha256.strip().lower() != text["sha256"].hex():
-        raise TextChanged(field="text_sha256", text_sha256=text["sha256"].hex())
+    text = await _text_that_was_read(agreement, text_sha256, now)
     phone = await _own_phone(account_id)
     code_id = await codes.check_code(
         phone=phone, purpose="sign", subject_id=agreement_id, code=code, address=address, now=now
     )
+    means = _Means(method="sms_code", code_id=code_id, actor_id=account_id, actor_role="resident")
+    await _put_in_force(agreement, text, phone, address, means, now)
+    return await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
+
+
+async def _text_that_was_read(agreement: AgreementView, text_sha256: str, now: datetime) -> Record:
+    text = await store.get_current_text(code=TEXT_CODE, at=now, operator_company_id=agreement.operator_company_id)
+    if text_sha256.strip().lower() != text["sha256"].hex():
+        raise TextChanged(field="text_sha256", text_sha256=text["sha256"].hex())
+    return text
+
+
+async def sign_on_paper(
+    *, staff: Staff, agreement_id: UUID, text_sha256: str, evidence_id: UUID, address: str, now: datetime
+) -> AgreementView:
+    """Put a paper signature on record for a resident: the signed text, its photograph, who did it. In force from now.
+
+    For operators and leads of the company. Raises StaffOnly, NotFound, NotApproved, TextChanged, PaperMissing,
+    VehicleHasAgreement.
+    """
+    own = staff.company_ids("operator", "lead")
+    row = await store.find_agreement(agreement_id=agreement_id)
+    if row is None or row["operator_company_id"] not in own:
+        raise NotFound(kind="agreement")
+    if row["status"] != "approved":
+        raise NotApproved(status=row["status"])
+    paper = await store.find_evidence(agreement_id=agreement_id, evidence_id=evidence_id)
+    if paper is None or paper["kind"] != "paper_signature":
+        raise PaperMissing(field="evidence_id")
+    agreement = agreements.view(row)
+    text = await _text_that_was_read(agreement, text_sha256, now)
+    means = _Means(
+        method="paper",
+        evidence_id=evidence_id,
+        evidence_sha256=paper["sha256"],
+        actor_id=staff.account_id,
+        actor_role=staff.role_at(agreement.operator_company_id),
+    )
+    await _put_in_force(agreement, text, agreement.party_phone or "", address, means, now)
+    return await agreements.get_agreement(account_id=agreement.account_id, agreement_id=agreement_id)
+
+
+async def _put_in_force(
+    agreement: AgreementView, text: Record, phone: str, address: str, means: _Means, now: datetime
+) -> None:
+    agreement_id = agreement.id
     near = await _stations_near(agreement)
     try:
         async with db.transaction():
@@ -175,7 +241,7 @@ async def sign(
             ends_at = term_end(starts_at)
             await store.set_signed(agreement_id=agreement_id, starts_at=starts_at, ends_at=ends_at)
             await store.set_party_phone(agreement_id=agreement_id, phone_cipher=crypto.encrypt(phone))
-            record = _record(row, phone, starts_at, ends_at, now, text["sha256"], address, code_id, near)
+            record = _record(row, phone, starts_at, ends_at, now, text["sha256"], address, means, near)
             await store.add_signature(
                 values={
                     "agreement_id": agreement_id,
@@ -183,25 +249,33 @@ async def sign(
                     "text_sha256": text["sha256"],
                     "signed_at": now,
                     "address_cipher": crypto.encrypt(address),
-                    "code_id": code_id,
+                    "code_id": means.code_id,
+                    "method": means.method,
+                    "evidence_id": means.evidence_id,
+                    "acted_by": means.actor_id if means.method == "paper" else None,
                     "stations": near,
                     "record_sha256": record,
                 }
             )
-            await _tell(row, starts_at, ends_at, record, now)
+            if row["renews_id"] is not None:
+                await packages.carry_on(
+                    renewed_id=row["renews_id"], agreement_id=agreement_id, from_at=starts_at, now=now
+                )
+            await _tell(row, starts_at, ends_at, record, means, now)
     except ExclusionViolationError as error:
         raise VehicleHasAgreement from error
-    return await agreements.get_agreement(account_id=account_id, agreement_id=agreement_id)
 
 
-async def _tell(row: Record, starts_at: datetime, ends_at: datetime, record: bytes, now: datetime) -> None:
+async def _tell(
+    row: Record, starts_at: datetime, ends_at: datetime, record: bytes, means: _Means, now: datetime
+) -> None:
     await audit.record(
-        actor_id=row["account_id"],
-        actor_role="resident",
+        actor_id=means.actor_id,
+        actor_role=means.actor_role,
         action="agreement.signed",
         object_kind="agreement",
         object_id=row["id"],
-        detail={"record_sha256": record.hex()},
+        detail={"record_sha256": record.hex(), "method": means.method},
         now=now,
         operator_company_id=row["operator_company_id"],
     )
@@ -250,11 +324,11 @@ def _record(
     signed_at: datetime,
     text_sha256: bytes,
     address: str,
-    code_id: UUID,
+    means: _Means,
     near: list[dict[str, Any]],
 ) -> bytes:
     """Return the SHA-256 over everything that was agreed, as sorted JSON."""
-    sealed = {
+    sealed: dict[str, Any] = {
         "agreement_id": row["id"],
         "operator_company_id": row["operator_company_id"],
         "name": crypto.decrypt(row["name_cipher"]),
@@ -266,18 +340,27 @@ def _record(
         "signed_at": signed_at,
         "text_sha256": text_sha256.hex(),
         "address": address,
-        "code_id": code_id,
         "stations": near,
     }
+    if means.method == "paper":
+        sealed |= {"paper_sha256": (means.evidence_sha256 or b"").hex(), "acted_by": means.actor_id}
+    else:
+        sealed["code_id"] = means.code_id
     return hashlib.sha256(msgspec.json.encode(sealed, order="sorted")).digest()
 
 
 async def lapse(*, agreement_id: UUID, now: datetime) -> None:
-    """End an approved application that nobody signed within 30 days (timer; checks again)."""
+    """End an approved application nobody signed within 30 days, or one asked for more and not answered (timer)."""
     async with db.transaction():
         row = await store.lock_agreement(agreement_id=agreement_id)
         if row is not None and row["status"] == "approved" and row["decided_at"] + SIGN_WITHIN <= now:
             await agreements.end(row, reason="not_signed", actor_id=None, actor_role="service", now=now)
+        elif (
+            row is not None
+            and (row["status"], row["waiting_for"]) == ("submitted", "resident")
+            and row["asked_at"] + SIGN_WITHIN <= now
+        ):
+            await agreements.end(row, reason="not_answered", actor_id=None, actor_role="service", now=now)
 
 
 def _wall(at: datetime) -> str:
@@ -335,6 +418,11 @@ async def _paper(agreement: AgreementView, signature: Record, public_url: str) -
         starts=_wall(agreement.starts_at),
         ends=_wall(agreement.ends_at),
         signed=_wall(signature["signed_at"]),
+        method=(
+            "甲方本人手机号码接收的一次性短信验证码"
+            if signature["method"] == "sms_code"
+            else "甲方在纸质文本上签名，由乙方工作人员拍照存档并代为登记"
+        ),
         client_address=crypto.decrypt(signature["address_cipher"]),
         text_version=signature["version"],
         text_sha256=signature["text_sha256"].hex(),

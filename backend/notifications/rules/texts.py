@@ -360,12 +360,6 @@ TEMPLATES: dict[str, Template] = {
         "Signing limit reached: {station}",
         "It carries as many agreements as it can. With more, people wait longer than 5 minutes.",
     ),
-    "signing_limit_reached": Template(
-        "签约数已到上限：{station}",
-        "签约数已达承载上限，再签约将使排队超过5分钟，请考虑增加充电枪。",
-        "Signing limit reached: {station}",
-        "It carries as many agreements as it can. With more, people wait longer than 5 minutes.",
-    ),
     "statement_ready": Template(
         "充电月度账单已出",
         "本月套餐费{total_yuan}元，应用内可查看明细与服务费上限计算。",
