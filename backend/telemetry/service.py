@@ -10,8 +10,10 @@ from backend.core import db, jobs
 from backend.core.errors import Invalid, NotFound
 from backend.core.ids import new_id
 from backend.stations import service as stations
-from backend.telemetry import store
+from backend.telemetry import fleet, rollups, store
 from backend.telemetry.events import ConnectorStatus
+from backend.telemetry.fleet import SilentDevice
+from backend.telemetry.rollups import Minute
 from mqtt_bridge import messages
 from mqtt_bridge.messages import BmsFlag, ChargerTelemetry
 
@@ -289,3 +291,22 @@ async def connector_hours(*, connector_ids: list[UUID], since: datetime, until: 
     """Return hours in service and delivering of each connector in [since, until) (时长利用率 is their quotient)."""
     rows = await store.sum_connector_hours(connector_ids, since, until)
     return [ConnectorHours(**dict(row)) for row in rows]
+
+
+async def silent_devices(*, station_ids: list[UUID]) -> list[SilentDevice]:
+    """Return the devices of these stations that are silent now, or whose last will came, longest first: for boards."""
+    return await fleet.list_silent(station_ids=station_ids)
+
+
+async def minutes(*, connector_id: UUID, since: datetime, until: datetime) -> list[Minute]:
+    """Return the one-minute roll-ups of a connector in [since, until); up to about two minutes ago."""
+    return await rollups.minutes(connector_id=connector_id, since=since, until=until)
+
+
+async def keep_raw(
+    *, station_id: UUID, reference_id: UUID, reason: str, since: datetime, until: datetime, now: datetime
+) -> None:
+    """Keep a station's raw samples of a time beyond their retention; safety holds do so by themselves."""
+    await rollups.keep_raw(
+        station_id=station_id, reference_id=reference_id, reason=reason, since=since, until=until, now=now
+    )

@@ -3,15 +3,19 @@
 from datetime import date, datetime, timedelta
 
 import asyncpg
+import httpx
 from piccolo.engine.postgres import PostgresEngine
 
 from backend.core import db
 from backend.core.ids import new_id
+from backend.core.services import Services
 from backend.telemetry import rollups, store
 from sandbox.servers.postgres import OWNER, PostgresServer
+from tests.cast import LI, ZHOU
+from tests.factories.accounts import log_in
 from tests.factories.stations import add_demo_station
+from tests.factories.telemetry import BMS, measure, payload, see_everything
 from tests.factories.telemetry import ingest as take_in
-from tests.factories.telemetry import measure, payload, see_everything
 
 
 class TestRoll:
@@ -50,6 +54,24 @@ class TestRoll:
         assert await rollups.roll(now=now + timedelta(minutes=10)) == 0
         await see_everything(now=now)
         assert await rollups.roll(now=now + timedelta(minutes=10)) == 0
+
+
+class TestApi:
+    async def test_shows_minutes_to_the_stations_own_company(
+        self, api: httpx.AsyncClient, services: Services, now: datetime
+    ) -> None:
+        gun = (await add_demo_station()).dc
+        await measure(gun.charger, now=now, boot=1, seq=1, power_w=30_000, bms={**BMS, "soc_pct": 61})
+        await _rolled(now + timedelta(minutes=10))
+        path = f"/v1/operator/connectors/{gun.connector.id}/minutes"
+        ask = {"since": now.isoformat(), "until": (now + timedelta(hours=1)).isoformat()}
+        li, zhou = [(await log_in(person, services=services, now=now)).headers for person in (LI, ZHOU)]
+        shown = await api.get(path, params=ask, headers=li)
+        assert [(m["power_avg_w"], m["soc_max_pct"]) for m in shown.json()["items"]] == [(30_000, 61)]
+        assert (await api.get(path, params=ask, headers=zhou)).status_code == 404
+        turned = {"since": ask["until"], "until": ask["since"]}
+        refused = await api.get(path, params=turned, headers=li)
+        assert (refused.status_code, refused.json()["code"]) == (422, "history_period_invalid")
 
 
 class TestKeepRaw:
