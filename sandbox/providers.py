@@ -20,6 +20,7 @@ from sandbox.apns.checks import Push
 from sandbox.apns.keys import load_keys as load_apns_keys
 from sandbox.apns.server import ApnsServer
 from sandbox.faults import Faults
+from sandbox.huawei.server import HuaweiServer
 from sandbox.wechat.server import WeChatServer
 from sandbox.wechat_pay.books import Trade
 from sandbox.wechat_pay.callbacks import RETRY_GAPS_S
@@ -37,6 +38,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     wechat: int = 0
     apns: int = 0
     aliyun: int = 0
+    huawei: int = 0
 
 
 class _Identities(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,7 @@ class Providers:
     wechat: WeChatServer
     apns: ApnsServer
     aliyun: AliyunServer
+    huawei: HuaweiServer
     faults: dict[str, Faults] = field(default_factory=dict)
 
     @property
@@ -111,7 +114,11 @@ class Providers:
     async def close(self) -> None:
         """Stop all of them."""
         await asyncio.gather(
-            self.wechat_pay.close(), self.wechat.http.close(), self.apns.close(), self.aliyun.http.close()
+            self.wechat_pay.close(),
+            self.wechat.http.close(),
+            self.apns.close(),
+            self.aliyun.http.close(),
+            self.huawei.http.close(),
         )
 
 
@@ -145,6 +152,12 @@ async def start(
         templates=provider_contents() if templates is None else templates,
         clock=clock,
     )
+    huawei = HuaweiServer(
+        app_id=str(10**8 + int(identities.wechat_app_id[2:8], 16)),
+        secret=identities.wechat_app_secret[::-1],
+        clock=clock,
+    )
+    await huawei.http.start(host=host, port=ports.huawei)
     await wechat_pay.http.start(host=host, port=ports.wechat_pay)
     await wechat.http.start(host=host, port=ports.wechat)
     await apns.start(host=host, port=ports.apns)
@@ -159,6 +172,10 @@ async def start(
         "LINLI_ALIYUN_KEY_ID": identities.aliyun_key_id,
         "LINLI_ALIYUN_KEY_SECRET": identities.aliyun_key_secret,
         "LINLI_SMS_SIGN_NAME": SIGN_NAME,
+        "LINLI_HUAWEI_PUSH_URL": f"http://{host}:{huawei.http.port}",
+        "LINLI_HUAWEI_LOGIN_URL": f"http://{host}:{huawei.http.port}",
+        "LINLI_HUAWEI_APP_ID": huawei.app_id,
+        "LINLI_HUAWEI_APP_SECRET": huawei.secret,
         "LINLI_APNS_URL": f"https://{host}:{apns.port}",
         "LINLI_APNS_KEY_ID": apns_keys.key_id,
         "LINLI_APNS_TEAM_ID": apns_keys.team_id,
@@ -172,11 +189,13 @@ async def start(
         wechat=wechat,
         apns=apns,
         aliyun=aliyun,
+        huawei=huawei,
         faults={
             "wechat_pay": wechat_pay.faults,
             "wechat_callback": wechat_pay.lost_callbacks,
             "wechat": wechat.faults,
             "apns": apns.faults,
             "aliyun": aliyun.faults,
+            "huawei": huawei.faults,
         },
     )

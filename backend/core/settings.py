@@ -55,6 +55,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _doc("OpenTelemetry collector (OTLP over HTTP); empty switches tracing off", default="")
     ]
     evidence_dir: Annotated[str, _doc("Folder of the encrypted evidence files", default="./evidence")]
+    evidence_s3_url: Annotated[
+        str,
+        _doc(
+            "Bucket of the evidence (S3-compatible), https://host/bucket; empty: the folder LINLI_EVIDENCE_DIR",
+            default="",
+        ),
+    ]
+    evidence_s3_region: Annotated[str, _doc("Region of the evidence bucket", default="cn-beijing")]
+    evidence_s3_key_id: Annotated[str, _doc("Access key id of the evidence bucket", default="")]
+    evidence_s3_secret: Annotated[str, _doc("Secret key of the evidence bucket", default="", secret=True)]
     database_pool_size: Annotated[int, _doc("Connections to PostgreSQL per process", default="10")]
     sms_url: Annotated[str, _doc("Aliyun SMS endpoint", default="https://dysmsapi.aliyuncs.com")]
     voice_url: Annotated[str, _doc("Aliyun voice endpoint", default="https://dyvmsapi.aliyuncs.com")]
@@ -84,6 +94,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ]
     wechat_pay_url: Annotated[str, _doc("WeChat Pay v3 gateway", default="https://api.mch.weixin.qq.com")]
+    huawei_push_url: Annotated[
+        str, _doc("Huawei Push Kit, for Android phones", default="https://push-api.cloud.huawei.com")
+    ]
+    huawei_login_url: Annotated[str, _doc("Huawei's OAuth endpoint", default="https://oauth-login.cloud.huawei.com")]
+    huawei_app_id: Annotated[str, _doc("Huawei app id; empty: no push to Android", default="")]
+    huawei_app_secret: Annotated[str, _doc("Huawei app secret", default="", secret=True)]
     apns_url: Annotated[str, _doc("APNs endpoint", default="https://api.push.apple.com")]
     apns_key_id: Annotated[str, _doc("APNs key id (10 characters)", default="")]
     apns_team_id: Annotated[str, _doc("Apple team id (10 characters)", default="")]
@@ -140,6 +156,11 @@ def _check(values: dict[str, Any]) -> list[str]:
     for name, allowed in schemes.items():
         if name in values and not values[name].startswith(allowed):
             problems.append(f"LINLI_{name.upper()} must start with {' or '.join(allowed)}")
+    if values.get("evidence_s3_url"):
+        if not values["evidence_s3_url"].startswith(("https://", "http://")):
+            problems.append("LINLI_EVIDENCE_S3_URL must start with https:// or http://")
+        if not (values.get("evidence_s3_key_id") and values.get("evidence_s3_secret")):
+            problems.append("LINLI_EVIDENCE_S3_URL needs LINLI_EVIDENCE_S3_KEY_ID and LINLI_EVIDENCE_S3_SECRET")
     if len(values.get("token_secret", "x" * 32)) < 32:
         problems.append("LINLI_TOKEN_SECRET must have at least 32 characters: openssl rand -base64 48")
     if "data_keys" in values:

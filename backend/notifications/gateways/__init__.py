@@ -35,7 +35,7 @@ class PushGateway(Protocol):
 
 
 class PushGateways:
-    """The push gateways by platform; a platform without one (Android vendors, later) has no push."""
+    """The push gateways by platform; a platform without one has no push."""
 
     def __init__(self, by_platform: Mapping[str, PushGateway]) -> None:
         self._by_platform = dict(by_platform)
@@ -58,6 +58,7 @@ def put_gateways(services: Services, settings: Settings) -> None:
     from backend.notifications.gateways.aliyun_sms import AliyunSms
     from backend.notifications.gateways.aliyun_voice import AliyunVoice
     from backend.notifications.gateways.apns import Apns
+    from backend.notifications.gateways.huawei import HuaweiPush
     from backend.notifications.gateways.wechat_subscribe import WeChatSubscribe
 
     codes = template_codes(settings.aliyun_templates)
@@ -78,7 +79,14 @@ def put_gateways(services: Services, settings: Settings) -> None:
         topic=settings.apns_topic,
         ca_file=settings.apns_ca_file,
     )
-    services.put(PushGateways, PushGateways({"ios": apns}))
+    huawei = HuaweiPush(
+        push_url=settings.huawei_push_url,
+        login_url=settings.huawei_login_url,
+        app_id=settings.huawei_app_id,
+        app_secret=settings.huawei_app_secret,
+        clock=lambda: services.get(Clock).now().timestamp(),  # type: ignore[type-abstract]
+    )
+    services.put(PushGateways, PushGateways({"ios": apns, "android": huawei}))
     wechat = WeChatSubscribe(
         base_url=settings.wechat_url,
         app_id=settings.wechat_app_id,
@@ -87,7 +95,7 @@ def put_gateways(services: Services, settings: Settings) -> None:
         clock=lambda: services.get(Clock).now().timestamp(),  # type: ignore[type-abstract]
     )
     services.put(WeChatSubscribe, wechat)
-    services.put(Connections, Connections(apns.close, client.close, wechat.close))
+    services.put(Connections, Connections(apns.close, huawei.close, client.close, wechat.close))
 
 
 def template_codes(text: str) -> dict[str, str]:
