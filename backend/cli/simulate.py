@@ -1,6 +1,7 @@
 """`linli simulate week`: what it takes, the progress bar, what it prints, and where the signing limit is stored."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from backend.cli.data import opened
 from backend.core import audit, db
+from backend.core.errors import NotFound
 from backend.core.settings import Settings
 from backend.simulation.capacity import Capacity, Trial, find_capacity
 from backend.simulation.demand import PRESETS, Demand
@@ -62,29 +64,40 @@ def simulate_made_up(wanted: Wanted) -> None:
 async def simulate_registered(settings: Settings, *, code: str, wanted: Wanted, set_limit: bool, refuse: bool) -> int:
     """Simulate at a registered station, and store the number as its signing limit if so asked (on the audit log)."""
     async with opened(settings):
-        found = await stations.get_station_by_code(code=code)
+        try:
+            found = await stations.get_station_by_code(code=code)
+        except NotFound as error:
+            raise click.ClickException(f"there is no station {code}.") from error
         connectors = await stations.list_connectors(station_id=found.id)
     capacity = simulate(from_registry(station=found, connectors=connectors), wanted)
     if not set_limit or capacity is None:
         return 0
-    async with opened(settings) as now, db.transaction():
-        present = (await stations.get_station(station_id=found.id)).settings
-        chosen = msgspec.structs.replace(present, signing_limit=capacity.agreements, signing_limit_refuses=refuse)
-        await build.put_settings(station_id=found.id, settings=chosen, now=now)
-        await audit.record(
-            actor_id=None,
-            actor_role="service",
-            action="station.signing_limit",
-            object_kind="station",
-            object_id=found.id,
-            detail={"limit": capacity.agreements, "refuses": refuse, "demand": wanted.demand, "seed": wanted.seed},
-            now=now,
-            operator_company_id=found.operator_company_id,
+    async with opened(settings) as now:
+        await store_limit(
+            code=code, limit=capacity.agreements, refuse=refuse, demand=wanted.demand, seed=wanted.seed, now=now
         )
     click.echo(
         f"Stored: {code} signs at most {capacity.agreements}; beyond it signing {'stops' if refuse else 'warns'}."
     )
     return 0
+
+
+async def store_limit(*, code: str, limit: int, refuse: bool, demand: str, seed: int, now: datetime) -> None:
+    """Make the number the station's signing limit; its other numbers stay. How it was found is on the audit log."""
+    async with db.transaction():
+        station = await stations.get_station_by_code(code=code)
+        chosen = msgspec.structs.replace(station.settings, signing_limit=limit, signing_limit_refuses=refuse)
+        await build.put_settings(station_id=station.id, settings=chosen, now=now)
+        await audit.record(
+            actor_id=None,
+            actor_role="service",
+            action="station.signing_limit",
+            object_kind="station",
+            object_id=station.id,
+            detail={"limit": limit, "refuses": refuse, "demand": Path(demand).name, "seed": seed},
+            now=now,
+            operator_company_id=station.operator_company_id,
+        )
 
 
 def simulate(station: SimulatedStation, wanted: Wanted) -> Capacity | None:
