@@ -1,0 +1,95 @@
+"""The evidence store in a bucket: the published signature examples, and a server that checks what S3 checks."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from backend.agreements.gateways.evidence import store_key
+from backend.agreements.gateways.s3 import S3Evidence, sign
+from backend.core.errors import GatewayError
+from sandbox.s3.server import S3Server
+from tests.fakes import FixedClock
+
+KEY = {"region": "us-east-1", "key_id": "AKIAIOSFODNN7EXAMPLE", "secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+AT = datetime(2013, 5, 24, tzinfo=UTC)
+
+
+class TestSignature:
+    """docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, the first two examples."""
+
+    def test_is_the_published_one_of_a_get(self) -> None:
+        signed = sign(
+            method="GET",
+            url="https://examplebucket.s3.amazonaws.com/test.txt",
+            headers={"Range": "bytes=0-9"},
+            body=b"",
+            at=AT,
+            **KEY,
+        )
+        assert signed["authorization"].endswith("f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41")
+
+    def test_is_the_published_one_of_a_put(self) -> None:
+        signed = sign(
+            method="PUT",
+            url="https://examplebucket.s3.amazonaws.com/test$file.text",
+            headers={"Date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY"},
+            body=b"Welcome to Amazon S3.",
+            at=AT,
+            **KEY,
+        )
+        assert signed["authorization"].endswith("98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[S3Server]:
+    made = S3Server(bucket="evidence", clock=AT.timestamp, **KEY)
+    await made.http.start(host="127.0.0.1", port=0)
+    yield made
+    await made.http.close()
+
+
+def store_of(server: S3Server, *, at: datetime = AT, **change: str) -> S3Evidence:
+    return S3Evidence(url=f"http://127.0.0.1:{server.http.port}/evidence", clock=FixedClock(at), **(KEY | change))
+
+
+class TestBucket:
+    async def test_keeps_gives_and_forgets_content_that_it_cannot_read(self, server: S3Server) -> None:
+        store = store_of(server)
+        content = b"\xff\xd8\xff a licence \xff\xd9"
+        key = store_key(UUID(int=1), content)
+        assert await store.get(key) is None
+        await store.put(key, content)
+        await store.put(key, content)
+        assert await store.get(key) == content
+        [(name, kept)] = server.objects.items()
+        assert content not in kept and hashlib.sha256(content).hexdigest() not in name
+        await store.delete(key)
+        await store.delete(key)
+        assert (await store.get(key), server.objects) == (None, {})
+
+    @pytest.mark.parametrize(
+        "change", [{"secret": "wrong"}, {"key_id": "nobody"}, {"region": "eu-1"}]
+    )  # fmt: skip
+    async def test_refuses_a_wrong_signature(self, server: S3Server, change: dict[str, str]) -> None:
+        with pytest.raises(GatewayError) as refused:
+            await store_of(server, **change).put("ab" * 32, b"x")
+        assert refused.value.permanent
+        assert server.objects == {}
+
+    async def test_refuses_a_late_request(self, server: S3Server) -> None:
+        with pytest.raises(GatewayError):
+            await store_of(server, at=AT - timedelta(minutes=16)).put("ab" * 32, b"x")
+
+    async def test_that_does_not_answer_may_be_asked_again(self, server: S3Server) -> None:
+        store = store_of(server)
+        await server.http.close()
+        with pytest.raises(GatewayError) as gone:
+            await store.get("ab" * 32)
+        assert not gone.value.permanent
+
+    async def test_takes_no_name_that_is_not_a_key(self, server: S3Server) -> None:
+        with pytest.raises(ValueError, match="hexadecimal"):
+            await store_of(server).get("../secret")
