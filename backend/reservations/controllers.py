@@ -25,6 +25,7 @@ from backend.reservations.schemas import (
     ReservationAnswer,
     ReservationBody,
     SlotAnswer,
+    SlotPrice,
     SlotsAnswer,
 )
 from backend.reservations.service import bookings, calendar, changing, on_site, reserve, slots
@@ -69,7 +70,8 @@ async def _answer(view: ReservationView) -> ReservationAnswer:
     summary="List the slots that can be booked",
     description=(
         "Every bookable start of a Beijing day with the longest possible end, per power class, in the resident zone."
-        " Vacate gaps and cars that may stay overnight are taken into account: what is listed can be booked."
+        " Vacate gaps, opening hours and cars that may stay overnight are taken into account: what is listed can be"
+        " booked. With the price for the caller at each start."
     ),
     tags=["bookings"],
     responses=answers(NotFound),
@@ -78,6 +80,7 @@ async def list_slots(
     request: AnyRequest,
     station_id: UUID,
     now: datetime,
+    caller: Principal | None,
     date: Annotated[date | None, Parameter(description="Day in Beijing, YYYY-MM-DD; today if left out")] = None,
     power: Annotated[PowerClass | None, Parameter(description="`fast` is DC, `slow` is AC; both if left out")] = None,
 ) -> Response[SlotsAnswer]:
@@ -85,13 +88,21 @@ async def list_slots(
     station = await stations.get_station(station_id=station_id)
     on = date or now.astimezone(BEIJING).date()
     found = await slots.day(station_id=station_id, on=on, power=POWER_OF[power] if power else None, now=now)
+    account_id = None if caller is None else caller.account_id
+    user_class = await slots.user_class_of(account_id=account_id, station=station, at=now)
+    bands = await slots.prices_of(station=station, starts=[s.starts_at for s in found], user_class=user_class)
+    prices = {
+        at: SlotPrice(band=band.name, energy_e4=band.energy_e4, service_e4=band.service_e4)
+        for at, band in bands.items()
+    }
     body = SlotsAnswer(
-        items=[SlotAnswer.of(slot) for slot in found],
+        items=[SlotAnswer.of(slot, prices) for slot in found],
         date=on.isoformat(),
+        user_class=user_class,
         grid_s=station.settings.slot_grid_s,
         shortest_s=station.settings.min_booking_s,
     )
-    return etag_response(request, body, private=False)
+    return etag_response(request, body, private=caller is not None)
 
 
 class Reservations(Controller):

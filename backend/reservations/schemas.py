@@ -1,5 +1,6 @@
 """What bookings read and answer over HTTP."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -113,6 +114,14 @@ class ReservationAnswer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class SlotPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kWh costs the caller when a charge starts then, 1/10000 yuan."""
+
+    band: Annotated[str, Meta(description="sharp, peak, flat or valley")]
+    energy_e4: Annotated[int, Meta(description="Energy, 1/10000 yuan per kWh")]
+    service_e4: Annotated[int, Meta(description="Service, 1/10000 yuan per kWh")]
+
+
 class SlotAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A start that can be booked now; every end on the grid from the shortest slot to `longest_until` can be booked
     too.
@@ -121,11 +130,17 @@ class SlotAnswer(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: Instant
     longest_until: Annotated[datetime, Meta(tz=True, description="The last possible end")]
     power: PowerText
+    price: Annotated[SlotPrice | None, Meta(description="At the start; null where the station has no prices")]
 
     @classmethod
-    def of(cls, view: SlotView) -> "SlotAnswer":
+    def of(cls, view: SlotView, prices: Mapping[datetime, SlotPrice]) -> "SlotAnswer":
         """Make the answer from the view."""
-        return cls(starts_at=view.starts_at, longest_until=view.longest_until, power=CLASS_OF[view.power])
+        return cls(
+            starts_at=view.starts_at,
+            longest_until=view.longest_until,
+            power=CLASS_OF[view.power],
+            price=prices.get(view.starts_at),
+        )
 
 
 class SlotsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +149,7 @@ class SlotsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     items: list[SlotAnswer]
     next: None = None
     date: Annotated[str, Meta(description="The day in Beijing", examples=["2026-06-10"])]
+    user_class: Annotated[str, Meta(description="Whose prices: `agreement` or `market`")]
     grid_s: Annotated[int, Meta(description="Seconds between possible starts and ends")]
     shortest_s: Annotated[int, Meta(description="Seconds of the shortest slot")]
 

@@ -28,7 +28,7 @@ from backend.waiting.schemas import (
 from backend.waiting.service import fallback, indicators, queue
 from backend.waiting.service.fallback import NoFallbackOffer
 from backend.waiting.service.indicators import BEIJING
-from backend.waiting.service.queue import AlreadyQueued, NoOffer
+from backend.waiting.service.queue import AlreadyQueued, NoOffer, TooFarToQueue
 
 AnyRequest = Request[Any, Any, Any]
 ARRIVALS_PER_PAGE = 200
@@ -57,8 +57,9 @@ class Queue(Controller):
         description=(
             "A connector that is free for the caller is offered at once. Order: live bookings, agreement residents,"
             " others; within each, first come first served. Others are offered the public zone only."
+            " With a position the car must be within 2 km."
         ),
-        responses=answers(Unauthenticated, NotFound, AlreadyQueued, CoordMissing, PositionInvalid),
+        responses=answers(Unauthenticated, NotFound, TooFarToQueue, AlreadyQueued, CoordMissing, PositionInvalid),
     )
     async def join(self, principal: Principal, data: QueueBody, now: datetime) -> QueueAnswer:
         """Join."""

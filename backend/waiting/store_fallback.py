@@ -203,3 +203,15 @@ async def list_arrivals_behind(
         limit,
     )
     return [ArrivalFigure(**dict(row)) for row in rows]
+
+
+async def residents_worst_s(station_id: UUID, since: datetime) -> int:
+    """Return the longest wait of residents (bookings, agreements) at a station since then, seconds."""
+    return int(
+        await db.fetchval(
+            "SELECT coalesce(max(wait_s), 0) FROM wait"
+            " WHERE station_id = $1 AND from_at >= $2 AND user_class <> 'other'",
+            station_id,
+            since,
+        )
+    )

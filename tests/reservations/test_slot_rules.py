@@ -263,3 +263,51 @@ class TestTheGrid:
         floored = floor_to(at.replace(tzinfo=UTC), 15 * MINUTE)
         assert floored.minute % 15 == 0
         assert (floored.second, floored.microsecond) == (0, 0)
+
+
+class TestTheBestPlaceAgainstBruteForce:
+    """The assignment keeps the day as bookable as possible: fewest gaps nobody can use, of all places that fit."""
+
+    @staticmethod
+    def unusable_after(chosen: Place, starts_at: datetime, ends_at: datetime, now: datetime) -> int:
+        """Count, slot by slot on the grid, the free stretches around the new claim in which nothing can be booked."""
+        busy = merge([*chosen.busy, Span(starts_at, held_until(ends_at, PLAIN))])
+        edges = [now, *(edge for span in busy for edge in (span.starts_at, span.ends_at))]
+        gaps = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False) if a < b]
+        touching = [(a, b) for a, b in gaps if b == starts_at or a == held_until(ends_at, PLAIN)]
+        need = PLAIN.shortest + PLAIN.gap
+        return sum(b - a < need for a, b in touching)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)), max_size=3).map(tuple), min_size=1, max_size=4
+        ),
+        st.integers(0, 24),
+        st.integers(2, 6),
+    )
+    def test_takes_one_with_the_fewest_unusable_gaps(
+        self, plan: list[tuple[tuple[int, int], ...]], start: int, length: int
+    ) -> None:
+        now = beijing("08:00")
+        quarter = 15 * MINUTE
+        places = [
+            Place(
+                UUID(int=number + 1),
+                None,
+                "ac",
+                merge(Span(now + a * quarter, now + (a + n) * quarter) for a, n in spans),
+            )
+            for number, spans in enumerate(plan)
+        ]
+        starts_at, ends_at = now + start * quarter, now + (start + length) * quarter
+        possible = [
+            p
+            for p in places
+            if all(s.ends_at <= starts_at or s.starts_at >= held_until(ends_at, PLAIN) for s in p.busy)
+        ]
+        ranked = rank_places(places, starts_at=starts_at, ends_at=ends_at, now=now, terms=PLAIN)
+        assert {p.connector_id for p in ranked} == {p.connector_id for p in possible}
+        if ranked:
+            fewest = min(self.unusable_after(p, starts_at, ends_at, now) for p in possible)
+            assert self.unusable_after(ranked[0], starts_at, ends_at, now) == fewest

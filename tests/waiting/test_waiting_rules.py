@@ -167,3 +167,62 @@ class TestTheQueue:
             for gun in connectors:
                 if one.id not in given_to and suits(one, gun):
                     assert gun.id in taken
+
+
+class TestFairness:
+    def other(self, minutes: int, number: int = 1) -> Waiting:
+        return Waiting(UUID(int=number), "other", None, T0 - minutes * MINUTE)
+
+    def resident(self, minutes: int, number: int = 50) -> Waiting:
+        return Waiting(UUID(int=number), "agreement", None, T0 - minutes * MINUTE)
+
+    @pytest.mark.parametrize(
+        ("waits", "resident_waits", "worst", "first"),
+        [
+            (4, 0, 0, False),
+            (5, 0, 0, True),
+            (9, 10, 0, False),
+            (10, 10, 0, True),
+            (19, 2, 20, False),
+            (20, 2, 20, True),
+        ],
+    )
+    def test_lets_another_go_first_who_has_waited_as_long_as_the_residents_worst(
+        self, waits: int, resident_waits: int, worst: int, first: bool
+    ) -> None:
+        other, resident = self.other(waits), self.resident(resident_waits)
+        connector = Free(UUID(int=99), "public", "ac")
+        ((served, _),) = match_offers([resident, other], [connector], now=T0, residents_worst=worst * MINUTE)
+        assert served == (other.id if first else resident.id)
+
+    def test_never_gives_the_resident_zone_to_others(self) -> None:
+        connector = Free(UUID(int=99), "resident", "ac")
+        assert match_offers([self.other(600)], [connector], now=T0) == []
+
+    @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), min_size=1, max_size=25), st.integers(1, 5))
+    def test_keeps_others_within_twice_the_residents_worst(self, arrivals: list[tuple[bool, int]], every: int) -> None:
+        """A public connector comes free every few minutes; nobody else of the others stands before the one in turn."""
+        queue: list[Waiting] = []
+        pending = sorted(arrivals, key=lambda a: a[1])
+        worst, waits_of_others = timedelta(0), []
+        for minute in range(0, 2000, every):
+            now = T0 + minute * MINUTE
+            while pending and pending[0][1] <= minute:
+                is_other, at = pending.pop(0)
+                kind: UserClass = "other" if is_other else "agreement"
+                queue.append(Waiting(UUID(int=len(queue) + minute * 1000 + 1), kind, None, T0 + at * MINUTE))
+            others_before = sum(1 for e in queue if e.user_class == "other")
+            connector = Free(UUID(int=99), "public", "ac")
+            for served, _ in match_offers(queue, [connector], now=now, residents_worst=worst):
+                entry = next(e for e in queue if e.id == served)
+                queue.remove(entry)
+                waited = now - entry.joined_at
+                if entry.user_class == "other":
+                    waits_of_others.append((waited, max(worst, 5 * MINUTE), others_before))
+                else:
+                    worst = max(worst, waited)
+            if not queue and not pending:
+                break
+        for waited, bound, others in waits_of_others:
+            residents_now = max(bound, worst)
+            assert waited <= 2 * residents_now + others * every * MINUTE

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from backend.agreements import service as agreements
 from backend.core.units import Point, distance_m
 from backend.reservations.rules.alternatives import Alternative, alternatives_at, nearest
 from backend.reservations.rules.moves import OUTAGE_HORIZON
@@ -18,6 +19,8 @@ from backend.reservations.store import claims as claims_store
 from backend.reservations.store import moves as moves_store
 from backend.stations import service as stations
 from backend.stations.rules.topology import ConnectorView, StationView
+from backend.tariffs import service as tariffs
+from backend.tariffs.rules.bands import Band, UserClass, band_at
 
 LOOK_BEYOND = timedelta(hours=40)
 """How far past a slot claims matter: the longest slot, and a car that stays until the next morning."""
@@ -31,6 +34,39 @@ class SlotView(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime
     longest_until: datetime
     power: Power
+
+
+async def prices_of(*, station: StationView, starts: Sequence[datetime], user_class: UserClass) -> dict[datetime, Band]:
+    """Return what a kWh costs this class at each start; empty where the station has no prices.
+
+    One version mostly holds for the whole day: it is read anew only where the first and the last start differ.
+    """
+    if not starts:
+        return {}
+    first, last = min(starts), max(starts)
+    try:
+        at_first = await tariffs.price_for(station_id=station.id, user_class=user_class, at=first)
+        at_last = await tariffs.price_for(station_id=station.id, user_class=user_class, at=last)
+        found: dict[datetime, Band] = {}
+        for start in set(starts):
+            snapshot = at_first
+            if at_first.version_id != at_last.version_id:
+                snapshot = await tariffs.price_for(station_id=station.id, user_class=user_class, at=start)
+            found[start] = band_at(snapshot, start)
+    except tariffs.NoTariff:
+        return {}
+    return found
+
+
+async def user_class_of(*, account_id: UUID | None, station: StationView, at: datetime) -> UserClass:
+    """Return the class whose prices a caller is shown: under an agreement with the station's company, or the market."""
+    if account_id is None:
+        return "market"
+    own = await agreements.list_agreements(account_id=account_id)
+    for agreement in own:
+        if agreement.operator_company_id == station.operator_company_id and agreement.in_force(at):
+            return "agreement"
+    return "market"
 
 
 class AlternativeView(msgspec.Struct, frozen=True, kw_only=True):

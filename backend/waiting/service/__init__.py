@@ -30,6 +30,7 @@ from backend.waiting.rules.waits import (
     Holder,
     UserClass,
     can_start_now,
+    may_use,
     predict_wait,
     usable_from,
     wait_from,
@@ -296,6 +297,16 @@ async def predicted_waits(*, station_ids: Sequence[UUID], now: datetime) -> dict
         if predicted is not None:
             waits[station_id] = predicted
     return waits
+
+
+async def predicted_wait_behind(*, station_id: UUID, ahead: int, user_class: UserClass, now: datetime) -> int | None:
+    """Return the seconds somebody of this class waits behind so many others, or None where unknown."""
+    found = await stations.list_stations_of(station_ids=[station_id])
+    outlook = await _outlook([station for station in found if station.has_devices], now)
+    usable = [
+        at for connector, at in outlook.get(station_id, []) if may_use(user_class=user_class, zone=connector.zone)
+    ]
+    return predict_wait(usable, ahead=ahead, now=now)
 
 
 async def _outlook(found: Sequence[StationView], now: datetime) -> dict[UUID, list[tuple[ConnectorView, datetime]]]:

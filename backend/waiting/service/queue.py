@@ -21,10 +21,13 @@ from backend.reservations.service import claims
 from backend.reservations.service.claims import ConnectorTaken, VehicleElsewhere
 from backend.stations import service as stations
 from backend.waiting import service as waiting
-from backend.waiting import store
+from backend.waiting import store, store_fallback
 from backend.waiting.rules.queue import Free, Waiting, in_order, match_offers, position_of
 from backend.waiting.store import EntryRow
 
+WORST_OF = timedelta(hours=24)
+"""Over how long the residents' worst wait is looked up for the fairness rule."""
+JOIN_WITHIN_M = 2000
 DRIVE_IN = timedelta(minutes=10)
 """How long an accepted offer is kept for the car to drive in and start."""
 
@@ -37,6 +40,16 @@ class AlreadyQueued(Conflict):
     title_zh = "该车辆已在排队"
     detail_en = "One car can wait in one queue; leave the other one first ({queue_id})."
     detail_zh = "同一车辆只能排一个队，请先退出当前排队（{queue_id}）。"
+
+
+class TooFarToQueue(Conflict):
+    """The queue is for cars on site or within two kilometres."""
+
+    code = "too_far_to_queue"
+    title_en = "You are too far away to queue"
+    title_zh = "距离过远，无法排队"
+    detail_en = "You are {distance_m} m away; join within {limit_m} m, or book a slot."
+    detail_zh = "您距充电站{distance_m}米，请在{limit_m}米内排队，或改为预约。"
 
 
 class NoOffer(Conflict):
@@ -81,13 +94,15 @@ async def join(
     """Join a station's queue; a connector that is free for the caller is offered at once.
 
     On site (within the station's check-in radius, or seen by its camera) the wait counts and offers stand 90 s; from
-    elsewhere they stand 5 minutes. The position is compared and forgotten. Raises NotFound, AlreadyQueued.
+    elsewhere they stand 5 minutes. The position is compared and forgotten.
+    Raises NotFound, TooFarToQueue, AlreadyQueued.
     """
     vehicle = await accounts.get_vehicle(account_id=account_id, vehicle_id=vehicle_id)
     station = await stations.get_station(station_id=station_id)
-    here = position is not None and (
-        distance_m(position, Point(station.lat, station.lng)) <= station.settings.check_in_radius_m
-    )
+    away = None if position is None else distance_m(position, Point(station.lat, station.lng))
+    if away is not None and away > JOIN_WITHIN_M:
+        raise TooFarToQueue(distance_m=away, limit_m=JOIN_WITHIN_M)
+    here = away is not None and away <= station.settings.check_in_radius_m
     user_class = await waiting.user_class_of(
         account_id=account_id, plate_hash=vehicle.plate_hash, station=station, at=now
     )
@@ -136,7 +151,9 @@ async def read(*, account_id: UUID, entry_id: UUID, now: datetime) -> QueueView:
     if entry.status == "waiting":
         others = [_as_waiting(e) for e in await store.list_open_entries([entry.station_id]) if e.status == "waiting"]
         position = position_of(entry.id, others)
-        expected = (await waiting.predicted_waits(station_ids=[entry.station_id], now=now)).get(entry.station_id)
+        expected = await waiting.predicted_wait_behind(
+            station_id=entry.station_id, ahead=(position or 1) - 1, user_class=entry.user_class, now=now
+        )
     return QueueView(entry=entry, position=position, expected_wait_s=expected)
 
 
@@ -164,7 +181,12 @@ async def offer_free(*, station_id: UUID, now: datetime) -> int:
         usable = await waiting.usable_connectors(station=station, user_class="agreement", now=now)
         free = [Free(connector.id, connector.zone, connector.kind) for connector in usable]
         made = 0
-        for entry_id, connector_id in match_offers(in_order([_as_waiting(e) for e in entries.values()]), free):
+        for entry_id, connector_id in match_offers(
+            in_order([_as_waiting(e) for e in entries.values()]),
+            free,
+            now=now,
+            residents_worst=timedelta(seconds=await store_fallback.residents_worst_s(station_id, now - WORST_OF)),
+        ):
             made += await _offer(entries[entry_id], connector_id, now=now)
         return made
 
