@@ -28,7 +28,13 @@ from backend.agreements.schemas import (
     VerificationAnswer,
 )
 from backend.agreements.service import AgreementOver, EvidenceView, Status, apply, review, sign
-from backend.agreements.service.apply import EvidenceRefused, NotEligible, TooMuchEvidence, VehicleHasAgreement
+from backend.agreements.service.apply import (
+    EvidenceRefused,
+    EvidenceStoreAway,
+    NotEligible,
+    TooMuchEvidence,
+    VehicleHasAgreement,
+)
 from backend.agreements.service.review import AlreadyDecided, ApplicantMayNotApprove
 from backend.agreements.service.sign import NotApproved, NotSigned, PhoneMissing, TextChanged
 from backend.core.auth import Principal, Staff, StaffOnly
@@ -131,7 +137,9 @@ class Agreements(Controller):
             " one there is; at most 20 files."
         ),
         request_max_body_size=MAX_BYTES + 64 * 1024,
-        responses=answers(Unauthenticated, NotFound, AgreementOver, EvidenceRefused, TooMuchEvidence, BodyTooLarge),
+        responses=answers(
+            Unauthenticated, NotFound, AgreementOver, EvidenceRefused, TooMuchEvidence, BodyTooLarge, EvidenceStoreAway
+        ),
     )
     async def add_evidence(
         self,

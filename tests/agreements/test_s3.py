@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import httpx
 import pytest
 
-from backend.agreements.gateways.evidence import store_key
+from backend.agreements.gateways.evidence import EvidenceStore, store_key
 from backend.agreements.gateways.s3 import S3Evidence, sign
 from backend.core.errors import GatewayError
+from backend.core.services import Services
 from sandbox.s3.server import S3Server
+from tests.agreements.conftest import Scene, apply_for
+from tests.factories.agreements import PNG
 from tests.fakes import FixedClock
 
 KEY = {"region": "us-east-1", "key_id": "AKIAIOSFODNN7EXAMPLE", "secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
@@ -93,3 +97,15 @@ class TestBucket:
     async def test_takes_no_name_that_is_not_a_key(self, server: S3Server) -> None:
         with pytest.raises(ValueError, match="hexadecimal"):
             await store_of(server).get("../secret")
+
+
+class TestAnUpload:
+    async def test_is_refused_with_its_own_problem_while_the_bucket_is_away(
+        self, api: httpx.AsyncClient, scene: Scene, services: Services
+    ) -> None:
+        away = S3Evidence(url="http://127.0.0.1:9/evidence", clock=FixedClock(AT), **KEY)
+        services.put(EvidenceStore, away)  # type: ignore[type-abstract]
+        path = f"/v1/agreements/{(await apply_for(api, scene.alice, scene.vehicle)).json()['id']}"
+        answer = await api.post(f"{path}/evidence", files={"file": ("a.png", PNG)}, headers=scene.alice.headers)
+        assert (answer.status_code, answer.json()["code"]) == (503, "evidence_store_unavailable")
+        assert (await api.get(path, headers=scene.alice.headers)).json()["evidence"] == []

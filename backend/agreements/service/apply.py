@@ -16,7 +16,7 @@ from backend.agreements.rules import eligibility, files
 from backend.agreements.rules.terms import RENEWABLE_WITHIN
 from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView
 from backend.core import audit, crypto, db
-from backend.core.errors import Conflict, Invalid, NotFound
+from backend.core.errors import Conflict, GatewayError, Invalid, NotFound, Unavailable
 from backend.stations import service as stations
 
 
@@ -58,6 +58,16 @@ class EvidenceRefused(Invalid):
     title_zh = "文件无法接收"
     detail_en = "Send a whole JPEG, PNG, WebP or HEIC picture or a PDF of at most 10 MB. {reason}"
     detail_zh = "请上传完整的 JPEG、PNG、WebP、HEIC 图片或 PDF，不超过 10 MB。（{reason}）"
+
+
+class EvidenceStoreAway(Unavailable):
+    """The evidence store does not answer; nothing was kept."""
+
+    code = "evidence_store_unavailable"
+    title_en = "Files cannot be taken now"
+    title_zh = "暂时无法接收文件"
+    detail_en = "Nothing was kept. Send the file again in a minute."
+    detail_zh = "文件未保存，请稍后重新上传。"
 
 
 class TooMuchEvidence(Conflict):
@@ -200,7 +210,10 @@ async def keep_evidence(
         )
     digest = await asyncio.to_thread(lambda: hashlib.sha256(content).digest())
     key = store_key(agreement_id, content)
-    await evidence.put(key, content)
+    try:
+        await evidence.put(key, content)
+    except GatewayError as error:
+        raise EvidenceStoreAway from error
     async with db.transaction():
         row = await store.lock_agreement(agreement_id=agreement_id)
         if row is None or not _takes_evidence(row["status"], kind):
