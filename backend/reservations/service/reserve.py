@@ -197,6 +197,7 @@ def check_period(
     ends_at: datetime,
     now: datetime,
 ) -> None:
+    """Raise SlotInvalid unless the period can be a slot of these kinds of connectors at the station."""
     terms = claims.terms_of(station.settings)
     longest = max((terms.longest(kind) for kind in kinds), default=terms.longest(power or "ac"))
     reason = refuse_slot(starts_at=starts_at, ends_at=ends_at, longest=longest, now=now, terms=terms)
