@@ -113,7 +113,7 @@ async def run_queue_forever(services: Services, stop: asyncio.Event) -> None:
                     max_concurrent_tasks=100,
                     mode=QueueExecutionMode.continuous,
                     shutdown_on_listener_failure=True,
-                    heartbeat_timeout=timedelta(seconds=15),
+                    heartbeat_timeout=timedelta(seconds=5),
                 )
             )
             stopping = asyncio.create_task(stop.wait())
