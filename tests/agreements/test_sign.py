@@ -136,7 +136,7 @@ class TestSign:
         self, api: httpx.AsyncClient, scene: Scene, sms: SentSms, services: Services, clock: FixedClock
     ) -> None:
         path = await approved(api, scene)
-        text = await current_text(at=clock.now())
+        text = await current_text(at=clock.now(), operator_company_id=scene.company_id)
         body = {"text_sha256": text.sha256.hex(), "code": "000000"}
         answer = await api.post(f"{path}/sign", json=body, headers=scene.alice.headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "sms_code_wrong")
@@ -294,7 +294,7 @@ class TestPackages:
 
 class TestText:
     async def test_of_the_first_version_is_never_edited(self, scene: Scene, now: datetime) -> None:
-        text = await current_text(at=now)
+        text = await current_text(at=now, operator_company_id=scene.company_id)
         assert text.version == 1
         assert text.sha256.hex() == "e3b38a6617f058b11f7df3209048d07dc795bf122c60d85810b5459256405abf"
 
