@@ -16,6 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import hypothesis
 import psutil
 import pytest
 from piccolo.engine.postgres import PostgresEngine
@@ -32,6 +33,10 @@ from sandbox.servers import processes
 from sandbox.servers.postgres import APP, DATABASE, OWNER, PostgresPasswords, PostgresServer, run_as_superuser
 from sandbox.servers.valkey import ValkeyServer
 from tests.fakes import FixedClock
+
+# A busy machine is no failure: how long an example takes is not what the properties are about.
+hypothesis.settings.register_profile("linli", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("linli")
 
 WORKING_DATABASE = "tests"
 NOW = datetime(2026, 6, 10, 2, 0, tzinfo=UTC)
@@ -88,8 +93,9 @@ def wired() -> None:
 @pytest.fixture(scope="session")
 async def _engine(postgres: PostgresServer, wired: None) -> AsyncIterator[PostgresEngine]:
     engine = await db.open_database(postgres.url(APP, WORKING_DATABASE), min_size=1, max_size=4)
+    db.uninstall_engine()
     yield engine
-    await db.close_database()
+    await engine.close_connection_pool()
 
 
 @pytest.fixture
@@ -103,6 +109,7 @@ async def database(_engine: PostgresEngine) -> AsyncIterator[PostgresEngine]:
     finally:
         await transaction.rollback()
         await transaction.__aexit__(None, None, None)
+        db.uninstall_engine()  # a test that forgets this fixture fails, instead of committing under the others' feet
 
 
 @pytest.fixture

@@ -67,6 +67,12 @@ async def close_database() -> None:
     _engine = None
 
 
+def uninstall_engine() -> None:
+    """Forget the installed engine without closing it: from now on using the database is an error again."""
+    global _engine
+    _engine = None
+
+
 def engine() -> PostgresEngine:
     """Return the installed engine; a RuntimeError tells that the composition root has not installed one."""
     if _engine is None:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import httpx
+from piccolo.engine.postgres import PostgresEngine
 
 from backend.alerts.board import watch_board
 from backend.charging.service import sessions
@@ -113,7 +114,7 @@ class TestStaffOverHttp:
         await other.aclose()
 
     async def test_see_silent_devices_and_connectors_change_on_the_board(
-        self, services: Services, now: datetime
+        self, database: PostgresEngine, services: Services, now: datetime
     ) -> None:
         scene = await add_watched_scene(now=now)
         device, gun = scene.place.smoke, scene.place.ac

@@ -129,7 +129,10 @@ class TestWatchStation:
         await until(
             board,
             now,
-            lambda view: [gun.status for gun in view.pictures[demo.station.id].guns] == ["available"] * 3,
+            lambda view: (
+                demo.station.id in view.pictures
+                and [gun.status for gun in view.pictures[demo.station.id].guns] == ["available"] * 3
+            ),
         )
         stream = watch_station(board=board, station_id=demo.station.id, clock=clock)
         first = await anext(stream)
