@@ -110,7 +110,7 @@ class TestConsumer:
                 return await entries(valkey) <= 1
 
             await until(trimmed)
-            assert await telemetry.has_ingested_until(at=clock.now())
+            await until(lambda: telemetry.has_ingested_until(at=clock.now()))
             assert not await telemetry.has_ingested_until(at=clock.now() + timedelta(seconds=1))
             assert consumer.counters["messages"] == 4
 
