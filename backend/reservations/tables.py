@@ -129,3 +129,30 @@ class CalendarAddress(Table, tablename="calendar_address"):
     account_id = UUID(default=None, unique=True)
     token_hash = Bytea()
     created_at = Timestamptz(default=None)
+
+
+class BayReport(Table, tablename="bay_report"):
+    """A resident says that a car that should not be there stands in a bay; what became of it."""
+
+    id = UUID(primary_key=True, default=new_id)
+    account_id = UUID(null=True, default=None)
+    station_id = UUID(default=None)
+    operator_company_id = UUID(default=None)
+    bay_id = UUID(default=None)
+    reservation_id = UUID(null=True, default=None)
+    note_cipher = Bytea(null=True, default=None)
+    doubted = Boolean(default=False, help_text="the bay's devices see no car there; waits for a photo")
+    reported_at = Timestamptz(default=None)
+    verdict = Varchar(length=10, null=True, default=None)
+    decided_by = UUID(null=True, default=None)
+    decided_reason = Varchar(length=200, null=True, default=None)
+    closed_at = Timestamptz(null=True, default=None)
+
+
+class BayReportPhoto(Table, tablename="bay_report_photo"):
+    """The picture of a report, encrypted; kept 30 days."""
+
+    report_id = UUID(primary_key=True, default=None)
+    media_type = Varchar(length=40)
+    content_cipher = Bytea()
+    added_at = Timestamptz(default=None)

@@ -170,3 +170,28 @@ class SafetyHold(Table, tablename="safety_hold"):
     set_at = Timestamptz()
     lifted_at = Timestamptz(null=True, default=None)
     lifted_by = UUID(null=True, default=None)
+
+
+class ZoneChange(Table, tablename="zone_change"):
+    """A bay that goes to the other painted zone on a date: proposed, approved by a second person, in force, or
+    cancelled. `wanted_at` is the date asked for; `effective_at` is later where bookings keep the bay until done.
+    """
+
+    id = UUID(primary_key=True, default=new_id)
+    station_id = UUID(default=None, index=True)
+    operator_company_id = UUID(default=None)
+    bay_id = UUID(default=None)
+    zone_from = Varchar(length=10)
+    zone_to = Varchar(length=10)
+    wanted_at = Timestamptz(default=None)
+    effective_at = Timestamptz(default=None)
+    reason = Varchar(length=200)
+    status = Varchar(length=10, default="proposed")
+    proposed_by = UUID(default=None)
+    proposed_at = Timestamptz(default=None)
+    approved_by = UUID(null=True, default=None)
+    approved_at = Timestamptz(null=True, default=None)
+    closed_by = UUID(null=True, default=None, help_text="who cancelled it")
+    closed_at = Timestamptz(null=True, default=None)
+    moved = Integer(default=0, help_text="bookings that moved away")
+    kept = Integer(default=0, help_text="bookings that keep the bay in its old zone until done")
