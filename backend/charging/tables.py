@@ -85,6 +85,7 @@ class ChargeOrder(Table, tablename="charge_order"):
     overstay_from_at = Timestamptz(null=True, default=None)
     opened_at = Timestamptz()
     closed_at = Timestamptz(null=True, default=None)
+    parked_until_at = Timestamptz(null=True, default=None, help_text="until when the parking fee counts")
     paid_at = Timestamptz(null=True, default=None)
     payment_id = UUID(null=True, default=None)
 
