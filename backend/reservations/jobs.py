@@ -13,6 +13,7 @@ from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen
 from backend.reservations.service.claims import ConnectorTaken
 from backend.reservations.service.moving import ReadyDue
 from backend.reservations.service.outages import FAULT_SETTLES, OutageDue
+from backend.stations.events import ConnectorServiceChanged
 from backend.telemetry.events import ConnectorStatusChanged, PlateRead
 
 JOBS = Jobs("reservations")
@@ -50,6 +51,13 @@ async def note_connector(event: ConnectorStatusChanged, job: JobContext) -> None
             due = OutageDue(connector_id=event.connector_id)
             await jobs.schedule("reservations.outage", due, due_at=job.now + FAULT_SETTLES, now=job.now)
     elif event.status != "unknown":
+        await outages.connector_works(connector_id=event.connector_id, now=job.now)
+
+
+@JOBS.on(ConnectorServiceChanged)
+async def note_service(event: ConnectorServiceChanged, job: JobContext) -> None:
+    """An operator took a connector out of service, or put it back: what counts is how it is now."""
+    if not await outages.connector_failed(connector_id=event.connector_id, now=job.now):
         await outages.connector_works(connector_id=event.connector_id, now=job.now)
 
 

@@ -1,6 +1,6 @@
 """Connectors that cannot serve: faults, works, and claims that have to grow over the next ones. Bookings move first."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -9,7 +9,7 @@ from backend.core import audit, db, jobs
 from backend.core.auth import Staff
 from backend.core.errors import Invalid, NotFound
 from backend.reservations.rules.moves import OUTAGE_HORIZON, MoveReason
-from backend.reservations.rules.periods import held_until
+from backend.reservations.rules.periods import ceil_to, held_until
 from backend.reservations.rules.words import ClaimView, ReservationView
 from backend.reservations.service import claims, moving, slots
 from backend.reservations.service.claims import terms_of
@@ -21,6 +21,7 @@ from backend.telemetry import service as telemetry
 FAULT_SETTLES = timedelta(minutes=1)
 """A fault that is over within this time moves nobody."""
 OUTAGE_LOOK = timedelta(minutes=30)
+FOR_GOOD = datetime.max.replace(tzinfo=UTC)
 
 
 class OutageDue(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +31,11 @@ class OutageDue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def connector_failed(*, connector_id: UUID, now: datetime) -> bool:
-    """Move the bookings of the next hours off a connector that is still broken; says whether it is. Idempotent."""
+    """Move the bookings off a connector that is still broken; says whether it is. Idempotent.
+
+    Off a broken one those of the next hours, because it may be repaired; off one that was taken out of service all.
+    Whoever cannot be moved enters the fallback plan when the slot is near: later ones are tried again until then.
+    """
     connector = await stations.get_connector(connector_id=connector_id)
     state = (await telemetry.connector_states(connector_ids=[connector_id])).get(connector_id)
     broken = not connector.in_service or (state is not None and state.status in ("faulted", "unavailable"))
@@ -38,14 +43,23 @@ async def connector_failed(*, connector_id: UUID, now: datetime) -> bool:
         return False
     reason: MoveReason = "fault" if connector.in_service else "out_of_service"
     async with db.transaction():
+        await claims_store.lock_station_claims(connector.station_id)
         await moves_store.open_outage(connector_id, connector.station_id, reason, now)
-        due = await moves_store.list_held_by([connector_id], now, now + OUTAGE_HORIZON)
-        waiting = [b.id for b in due if b.stranded_at is None]
-        await moving.move_bookings(
-            station_id=connector.station_id, reservation_ids=waiting, reason=reason, actor=moving.ACTOR, now=now
-        )
+        near = now + OUTAGE_HORIZON
+        due = await moves_store.list_held_by([connector_id], now, near if connector.in_service else FOR_GOOD)
+        waiting = [b for b in due if b.stranded_at is None]
+        for strand in (True, False):
+            await moving.move_bookings(
+                station_id=connector.station_id,
+                reservation_ids=[b.id for b in waiting if (b.starts_at < near) is strand],
+                reason=reason,
+                actor=moving.ACTOR,
+                now=now,
+                strand=strand,
+            )
         again = OutageDue(connector_id=connector_id)
-        await jobs.schedule("reservations.outage", again, due_at=now + OUTAGE_LOOK, now=now)
+        at = ceil_to(now + OUTAGE_LOOK / 2, OUTAGE_LOOK)  # on the half hour: several faults make one round of looks
+        await jobs.schedule("reservations.outage", again, due_at=at, now=now, dedupe_key=f"{connector_id}:{at}")
     return True
 
 

@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 
 from backend.accounts.service.staff import CompanyUnclear
-from backend.core import audit, db
+from backend.core import audit, db, jobs
 from backend.core.auth import Staff
 from backend.core.errors import NotFound
 from backend.stations import store, store_operate
+from backend.stations.events import ConnectorServiceChanged
 from backend.stations.rules.records import ChargerRecord, StationFields, StationRecord
 from backend.stations.rules.settings import StationSettings
 from backend.stations.rules.topology import BayView, CameraRole, ConnectorView, DeviceView, PowerKind, StationView, Zone
@@ -155,12 +156,21 @@ async def put_bay(
 async def set_in_service(
     *, staff: Staff, station_id: UUID, connector_id: UUID, in_service: bool, now: datetime
 ) -> None:
-    """Take a connector out of service or back."""
+    """Take a connector out of service or back; what is booked there moves away by the event, the same told twice is
+    told once.
+    """
     async with db.transaction():
         station = await _writable(staff, station_id)
-        if connector_id not in {connector.id for connector in await store.list_connectors([station_id])}:
+        present = {connector.id: connector.in_service for connector in await store.list_connectors([station_id])}
+        if connector_id not in present:
             raise NotFound(kind="connector")
+        if present[connector_id] == in_service:
+            return
         await build.set_connector_in_service(connector_id=connector_id, in_service=in_service)
+        await jobs.emit(
+            ConnectorServiceChanged(connector_id=connector_id, station_id=station_id, in_service=in_service, at=now),
+            now=now,
+        )
         action = "connector.in_service" if in_service else "connector.out_of_service"
         await _record(staff, action, "connector", connector_id, station.operator_company_id, now)
 
