@@ -4,18 +4,21 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import Parameter
 from litestar.types import ControllerRouterHandler
 
-from backend.core.auth import Principal
+from backend.core.auth import Principal, provide_caller
+from backend.core.clock import Clock
 from backend.core.errors import NotFound, Unauthenticated
-from backend.core.http import etag_response
+from backend.core.http import etag_bytes_response, etag_response, find_header
 from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
+from backend.core.services import Services
 from backend.core.units import CoordMissing, PositionInvalid, read_position
 from backend.reservations import controllers_staff
-from backend.reservations.rules.periods import BEIJING
+from backend.reservations.rules.periods import BEIJING, ceil_to
 from backend.reservations.rules.words import POWER_OF, PowerClass, ReservationView
 from backend.reservations.schemas import (
     BookedConnector,
@@ -32,6 +35,7 @@ from backend.reservations.service import bookings, calendar, changing, on_site, 
 from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, TooFarToCheckIn, WrongConnector
 from backend.reservations.service.changing import ChangeTooLate, TooManyChanges
 from backend.reservations.service.claims import AgreementNeeded, ConnectorTaken, VehicleElsewhere
+from backend.reservations.service.kept_slots import Asked, KeptSlots, Made
 from backend.reservations.service.reserve import (
     BookingIsSuspended,
     NothingToBook,
@@ -79,30 +83,41 @@ async def _answer(view: ReservationView) -> ReservationAnswer:
 async def list_slots(
     request: AnyRequest,
     station_id: UUID,
-    now: datetime,
-    caller: Principal | None,
     date: Annotated[date | None, Parameter(description="Day in Beijing, YYYY-MM-DD; today if left out")] = None,
     power: Annotated[PowerClass | None, Parameter(description="`fast` is DC, `slow` is AC; both if left out")] = None,
 ) -> Response[SlotsAnswer]:
-    """List slots."""
-    station = await stations.get_station(station_id=station_id)
+    """List slots. A polled path takes no injected dependencies: resolving them costs as much as the answer."""
+    services: Services = request.app.state["services"]
+    now = services.get(Clock).now()  # type: ignore[type-abstract]
+    caller = await provide_caller(request, services) if find_header(request, b"authorization") else None
     on = date or now.astimezone(BEIJING).date()
-    found = await slots.day(station_id=station_id, on=on, power=POWER_OF[power] if power else None, now=now)
+    kind = POWER_OF[power] if power else None
     account_id = None if caller is None else caller.account_id
-    user_class = await slots.user_class_of(account_id=account_id, station=station, at=now)
-    bands = await slots.prices_of(station=station, starts=[s.starts_at for s in found], user_class=user_class)
+    user_class = await slots.user_class_of(account_id=account_id, station_id=station_id, on=on, now=now)
+    asked = Asked(station_id, on, kind, user_class)
+    body = await services.get(KeptSlots).answer(asked, now=now, make=lambda: _make_slots(asked, now))
+    return etag_bytes_response(request, body, private=caller is not None)
+
+
+async def _make_slots(asked: Asked, now: datetime) -> Made:
+    station = await stations.get_station(station_id=asked.station_id)
+    found = await slots.day(station_id=station.id, on=asked.on, power=asked.power, now=now)
+    bands = await slots.prices_of(
+        station=station, starts=[slot.starts_at for slot in found], user_class=asked.user_class
+    )
     prices = {
         at: SlotPrice(band=band.name, energy_e4=band.energy_e4, service_e4=band.service_e4)
         for at, band in bands.items()
     }
     body = SlotsAnswer(
         items=[SlotAnswer.of(slot, prices) for slot in found],
-        date=on.isoformat(),
-        user_class=user_class,
+        date=asked.on.isoformat(),
+        user_class=asked.user_class,
         grid_s=station.settings.slot_grid_s,
         shortest_s=station.settings.min_booking_s,
     )
-    return etag_response(request, body, private=caller is not None)
+    until = ceil_to(now, timedelta(seconds=station.settings.slot_grid_s))
+    return Made(body=msgspec.json.encode(body), good_until=until)
 
 
 class Reservations(Controller):

@@ -82,6 +82,30 @@ class StationPrices(msgspec.Struct, frozen=True, kw_only=True):
     valid_until: datetime | None
 
 
+class PricesAhead(msgspec.Struct, frozen=True):
+    """The prices one user class pays at a station over a period, the station's own versions first."""
+
+    versions: tuple[tuple[TariffVersionView, PriceSnapshot], ...]
+
+    def at(self, instant: datetime) -> PriceSnapshot | None:
+        """Return what `price_for` answers for an instant of the period, or None where there is no tariff."""
+        for version, snapshot in self.versions:
+            if version.effective_from <= instant and (version.effective_to is None or instant < version.effective_to):
+                return snapshot
+        return None
+
+
+async def prices_ahead(
+    *, station_id: UUID, user_class: UserClass, starts_at: datetime, ends_at: datetime
+) -> PricesAhead:
+    """Return the prices of `[starts_at, ends_at)`, so that each instant of it can be asked without another read."""
+    (place,) = await stations.list_stations_of(station_ids=[station_id])
+    versions = await store.list_in_period(starts_at, ends_at, [place.id, place.operator_company_id])
+    holding = [v for v in versions if v.station_id is not None or v.supply_class == place.supply_class]
+    holding.sort(key=lambda version: version.station_id is None)
+    return PricesAhead(tuple((version, snapshot_of(version, user_class)) for version in holding))
+
+
 async def price_for(*, station_id: UUID, user_class: UserClass, at: datetime) -> PriceSnapshot:
     """Return what `user_class` pays at the station under the version in force at `at`; raises NoTariff.
 

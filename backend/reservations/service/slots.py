@@ -37,36 +37,36 @@ class SlotView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def prices_of(*, station: StationView, starts: Sequence[datetime], user_class: UserClass) -> dict[datetime, Band]:
-    """Return what a kWh costs this class at each start; empty where the station has no prices.
-
-    One version mostly holds for the whole day: it is read anew only where the first and the last start differ.
+    """Return what a kWh costs this class in a session that begins at each start; starts without a tariff are left
+    out.
     """
     if not starts:
         return {}
-    first, last = min(starts), max(starts)
-    try:
-        at_first = await tariffs.price_for(station_id=station.id, user_class=user_class, at=first)
-        at_last = await tariffs.price_for(station_id=station.id, user_class=user_class, at=last)
-        found: dict[datetime, Band] = {}
-        for start in set(starts):
-            snapshot = at_first
-            if at_first.version_id != at_last.version_id:
-                snapshot = await tariffs.price_for(station_id=station.id, user_class=user_class, at=start)
-            found[start] = band_at(snapshot, start)
-    except tariffs.NoTariff:
-        return {}
-    return found
+    ahead = await tariffs.prices_ahead(
+        station_id=station.id, user_class=user_class, starts_at=min(starts), ends_at=max(starts) + timedelta(seconds=1)
+    )
+    priced = ((start, ahead.at(start)) for start in set(starts))
+    return {start: band_at(snapshot, start) for start, snapshot in priced if snapshot is not None}
 
 
-async def user_class_of(*, account_id: UUID | None, station: StationView, at: datetime) -> UserClass:
-    """Return the class whose prices a caller is shown: under an agreement with the station's company, or the market."""
+async def user_class_of(*, account_id: UUID | None, station_id: UUID, on: date, now: datetime) -> UserClass:
+    """Return the class whose prices a caller is shown for a Beijing day: under an agreement with the station's company
+    that is in force when the day begins or, where that is later, now; else the market. Raises NotFound.
+    """
     if account_id is None:
         return "market"
+    station = await stations.get_station(station_id=station_id)
+    at = max(now, datetime.combine(on, time(0), BEIJING)) if is_ahead(on, now) else now
     own = await agreements.list_agreements(account_id=account_id)
     for agreement in own:
         if agreement.operator_company_id == station.operator_company_id and agreement.in_force(at):
             return "agreement"
     return "market"
+
+
+def is_ahead(on: date, now: datetime) -> bool:
+    """Say whether slots of this Beijing day could be offered at all: not past, not a year or more ahead."""
+    return 0 <= (on - now.astimezone(BEIJING).date()).days <= 366
 
 
 class AlternativeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +86,11 @@ async def day(*, station_id: UUID, on: date | None, power: Power | None, now: da
     A slot is offered per power class where any resident-zone connector of it is free, gap and overnight stay included.
     """
     station = await stations.get_station(station_id=station_id)
+    on = on or now.astimezone(BEIJING).date()
+    if not is_ahead(on, now):
+        return []
     terms = terms_of(station.settings)
-    opens_at = datetime.combine(on or now.astimezone(BEIJING).date(), time(0), BEIJING)
+    opens_at = datetime.combine(on, time(0), BEIJING)
     closes_at = opens_at + timedelta(days=1)
     if closes_at <= now or opens_at >= now + terms.ahead:
         return []
