@@ -227,25 +227,6 @@ class TestMaintenance:
         assert await db.fetchval("SELECT count(*) FROM connector_claim") == 2
 
 
-class TestExtending:
-    async def test_moves_what_stands_in_the_way_first(self, scene: Scene, spare: Gun, now: datetime) -> None:
-        first, next_one = await book_ac(scene, now, now), await book_ac(scene, now, now + 90 * MINUTE, "bob")
-        extended = await outages.extend_over(
-            claim_id=first.claim_id, ends_at=now + 2 * HOUR, actor="alice", now=now + MINUTE
-        )
-        assert extended.ends_at == now + 2 * HOUR
-        assert (await again(next_one)).connector_id == spare.connector.id
-
-    async def test_changes_nothing_where_it_cannot(self, scene: Scene, now: datetime) -> None:
-        first, next_one = await book_ac(scene, now, now), await book_ac(scene, now, now + 90 * MINUTE, "bob")
-        with pytest.raises(BookingsInTheWay):
-            await outages.extend_over(claim_id=first.claim_id, ends_at=now + 2 * HOUR, actor="alice", now=now)
-        kept = await claims.find_claim(claim_id=first.claim_id)
-        assert kept is not None
-        assert kept.ends_at == first.ends_at
-        assert (await again(next_one)).stranded_at is None
-
-
 class TestSlotsOfABrokenConnector:
     async def test_are_not_offered_for_the_next_hours(self, scene: Scene, now: datetime) -> None:
         await break_down(scene.place.ac, now=now)

@@ -10,6 +10,7 @@ from backend.charging.service.sessions import SessionTimer
 from backend.charging.store import SessionView
 from backend.core import db, jobs
 from backend.notifications import service as notifications
+from backend.reservations.service import outages
 from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
 from backend.telemetry import service as telemetry
@@ -37,6 +38,8 @@ async def follow(*, session_id: UUID, now: datetime) -> None:
     order = await orders.find_order_of_session(session_id=session_id)
     if order is not None and order.closed_at is not None:
         return
+    if session.claim_id is not None:
+        await outages.overrun(claim_id=session.claim_id, now=now)
     other_free = await is_another_free(session)
     async with db.transaction():
         await store.add_look(session_id, now, other_free)

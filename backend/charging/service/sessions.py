@@ -33,7 +33,7 @@ from backend.charging.store import SessionView
 from backend.core import db, jobs
 from backend.core.errors import Conflict, NotFound
 from backend.notifications import service as notifications
-from backend.reservations.service import bookings, claims
+from backend.reservations.service import bookings, claims, outages
 from backend.stations import service as stations
 from backend.telemetry import service as telemetry
 
@@ -261,6 +261,8 @@ async def check_end(*, session_id: UUID, now: datetime) -> None:
     ended_at = max(told_at or now, session.ending_since)
     after = await apply(session_id=session_id, signal=EndOverdue(status, waited), at=ended_at, now=now)
     if after is not None and after.status == "ending":
+        if session.claim_id is not None:  # it may charge on past its time: whoever is next goes elsewhere
+            await outages.overrun(claim_id=session.claim_id, now=now)
         again = min(max(waited, END_WITHIN), timedelta(minutes=10))
         async with db.transaction():
             await _schedule_end_check(after, now + again, now)

@@ -8,11 +8,11 @@ import msgspec
 from backend.core import audit, db, jobs
 from backend.core.auth import Staff
 from backend.core.errors import Invalid, NotFound
-from backend.reservations.rules.moves import OUTAGE_HORIZON, MoveReason
+from backend.reservations.rules.moves import OUTAGE_HORIZON, READY_BEFORE, MoveReason
 from backend.reservations.rules.periods import ceil_to, held_until
 from backend.reservations.rules.words import ClaimView, ReservationView
 from backend.reservations.service import claims, moving, slots
-from backend.reservations.service.claims import terms_of
+from backend.reservations.service.claims import ConnectorTaken, VehicleElsewhere, terms_of
 from backend.reservations.store import claims as claims_store
 from backend.reservations.store import moves as moves_store
 from backend.stations import service as stations
@@ -110,31 +110,51 @@ async def _meets(booked: ReservationView, starts_at: datetime, ends_at: datetime
     return claim is not None and claim.starts_at < ends_at and claim.held_until > starts_at
 
 
-async def extend_over(*, claim_id: UUID, ends_at: datetime, actor: str, now: datetime) -> ClaimView:
-    """Let a claim end later, moving the bookings that stand in its way first; all in one transaction.
+async def overrun(*, claim_id: UUID, now: datetime) -> moving.Moved:
+    """A car is still there though the time of its claim, and half of the gap after it, is over: make room for it.
 
-    Raises BookingsInTheWay when one of them has no equivalent place (nothing has changed then), ConnectorTaken when
-    something else than a booking stands in the way.
+    The bookings of the next half hour that it stands in the way of move first, told and traced; who cannot be moved
+    keeps the place while the car may still leave, and enters the fallback plan when the slot begins. All in one
+    transaction. The claim then holds the connector for that half hour, where nothing else does. Repeated every minute
+    by whoever watches the car; a claim that is not over, or was given back, changes nothing.
     """
     async with db.transaction():
-        present = await claims_store.find_claim(claim_id)
-        if present is None:
-            raise NotFound(kind="claim")
-        await claims_store.lock_station_claims(present.station_id)
-        terms = terms_of((await stations.get_station(station_id=present.station_id)).settings)
-        bay_ids = [present.bay_id] if present.bay_id else []
-        due = await moves_store.list_held_by([present.connector_id], present.ends_at, now + slots.LOOK_BEYOND)
-        due += await moves_store.list_held_by([], present.ends_at, now + slots.LOOK_BEYOND, bay_ids=bay_ids)
-        in_the_way = {b.id: b for b in due if b.claim_id != claim_id and b.starts_at < held_until(ends_at, terms)}
-        await moving.move_bookings(
-            station_id=present.station_id,
-            reservation_ids=list(in_the_way),
-            reason="extended",
-            actor=actor,
-            now=now,
-            all_or_nothing=True,
-        )
-        return await claims.extend_claim(claim_id=claim_id, ends_at=ends_at, now=now)
+        first = await claims_store.find_claim(claim_id)
+        if first is None:
+            return moving.Moved()
+        await claims_store.lock_station_claims(first.station_id)
+        present = await claims_store.find_claim(claim_id, lock=True)
+        if present is None or now < max(present.ends_at, present.held_until - READY_BEFORE):
+            return moving.Moved()
+        until = now + moving.STANDS_FOR
+        in_the_way = await _in_the_way(present, until, now)
+        became = moving.Moved()
+        for strand in (True, False):
+            part = await moving.move_bookings(
+                station_id=present.station_id,
+                reservation_ids=[b.id for b in in_the_way if (b.starts_at <= now) is strand and b.stranded_at is None],
+                reason="overrun",
+                actor=moving.ACTOR,
+                now=now,
+                strand=strand,
+            )
+            became = moving.Moved(moved=became.moved + part.moved, stranded=became.stranded + part.stranded)
+        try:
+            await claims.extend_claim(claim_id=claim_id, ends_at=until, now=now)
+        except (ConnectorTaken, VehicleElsewhere):
+            return became  # somebody who could not be moved, or the car's own next booking, holds what follows
+    return became
+
+
+async def _in_the_way(present: ClaimView, ends_at: datetime, now: datetime) -> list[ReservationView]:
+    """The open bookings that a claim would meet if it ended then, by start."""
+    terms = terms_of((await stations.get_station(station_id=present.station_id)).settings)
+    bay_ids = [present.bay_id] if present.bay_id else []
+    due = await moves_store.list_held_by(
+        [present.connector_id], present.ends_at, now + slots.LOOK_BEYOND, bay_ids=bay_ids
+    )
+    held = held_until(ends_at, terms)
+    return [b for b in due if b.claim_id != present.id and b.starts_at < held]
 
 
 async def plan_maintenance_as(
