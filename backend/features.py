@@ -15,4 +15,5 @@ FEATURES: tuple[str, ...] = (
     "charging",
     "waiting",
     "alerts",
+    "console",
 )

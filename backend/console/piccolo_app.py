@@ -1,0 +1,11 @@
+from pathlib import Path
+
+from piccolo.conf.apps import AppConfig, table_finder
+
+APP_CONFIG = AppConfig(
+    app_name="console",
+    migrations_folder_path=str(Path(__file__).parent / "piccolo_migrations"),
+    table_classes=table_finder(modules=["backend.console.tables"], exclude_imported=True),
+    migration_dependencies=["backend.accounts.piccolo_app"],
+    commands=[],
+)

@@ -1,0 +1,1 @@
+"""Use cases of the operator console: its people, and acting in their name."""
