@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from backend.notifications.rules.texts_booking import BOOKING_TEXTS
+
 TITLE_WIDTH = 40
 """Columns of a title; a Chinese character takes two."""
 BODY_WIDTH = 178
@@ -19,9 +21,11 @@ PLACEHOLDERS = frozenset(
     {
         "area",
         "bay",
+        "before_yuan",
         "code",
         "connector",
         "device",
+        "difference_yuan",
         "energy_kwh",
         "kind",
         "level",
@@ -132,23 +136,11 @@ TEMPLATES: dict[str, Template] = {
         "Your bay is blocked",
         "{station}: another car stands in bay {bay}. We are dealing with it.",
     ),
-    "bay_reported": Template(
-        "居民报告车位被占",
-        "{station}：居民报告{bay}号车位被其他车辆占用，请前往处理。",
-        "A bay is reported blocked",
-        "{station}: a resident reports another car in bay {bay}. Please go there.",
-    ),
     "bind_code": Template(
         "绑定验证码",
         "您的手机绑定验证码为{code}，5分钟内有效，请勿告知他人。",
         "Binding code",
         "Your code to bind this phone is {code}, valid for 5 minutes. Do not share it.",
-    ),
-    "booking_suspended": Template(
-        "预约功能已暂停",
-        "因多次未按预约到场，预约功能暂停至{until}。如有异议可向服务商申诉。",
-        "Booking is suspended",
-        "After repeated no-shows you may book again from {until}. You can appeal to the operator.",
     ),
     "charge_interrupted": Template(
         "充电已中断",
@@ -204,18 +196,6 @@ TEMPLATES: dict[str, Template] = {
         "DRILL: {station}",
         "DRILL at {station}: {reason}. Respond as for a real alarm; nothing has happened.",
     ),
-    "fallback_compensation": Template(
-        "我们未能守时",
-        "{station}：等候超过5分钟，已为您减免{total_yuan}元，将在下次账单中抵扣。",
-        "We broke our promise",
-        "{station}: you wait more than 5 minutes. {total_yuan} yuan come off your next bill.",
-    ),
-    "fallback_other_station": Template(
-        "附近有空位",
-        "{station}已为您保留充电车位，请在{minutes}分钟内确认。",
-        "A place nearby is free",
-        "{station} keeps a place for you. Answer within {minutes} minutes.",
-    ),
     "finding_overdue": Template(
         "整改逾期：{station}",
         "{station}有一项整改已超过期限，请尽快处理并登记。",
@@ -252,6 +232,24 @@ TEMPLATES: dict[str, Template] = {
         "Please move your car",
         "Your car blocks a charging bay at {station}. Please move it soon.",
     ),
+    "order_corrected": Template(
+        "充电账单已更正",
+        "{station}：账单由{before_yuan}元更正为{total_yuan}元，更正前后明细可在应用内查看。",
+        "Your bill was corrected",
+        "{station}: {total_yuan} instead of {before_yuan} yuan. The app shows the bill before and after.",
+    ),
+    "order_corrected_back": Template(
+        "账单已更正，差额退回",
+        "{station}：账单更正为{total_yuan}元，多收的{difference_yuan}元将原路退回。",
+        "Bill corrected: money comes back",
+        "{station}: the bill is {total_yuan} yuan now. {difference_yuan} yuan go back the way you paid.",
+    ),
+    "order_corrected_more": Template(
+        "账单已更正，需补缴",
+        "{station}：账单更正为{total_yuan}元，请在应用内补缴{difference_yuan}元，明细可查看。",
+        "Bill corrected: more is to be paid",
+        "{station}: the bill is {total_yuan} yuan now. Please pay the other {difference_yuan} yuan in the app.",
+    ),
     "order_paid": Template(
         "支付成功",
         "您的充电订单已支付{total_yuan}元，可在应用内查看明细。",
@@ -276,23 +274,11 @@ TEMPLATES: dict[str, Template] = {
         "Please free the bay",
         "{station}: charging is over. The overstay fee starts in {minutes} minutes.",
     ),
-    "queue_offer": Template(
-        "轮到您了",
-        "{station} {connector}号枪已空出，请在{seconds}秒内确认。",
-        "It is your turn",
-        "{station}: connector {connector} is free. Accept within {seconds} seconds.",
-    ),
     "refund_done": Template(
         "退款成功",
         "{total_yuan}元已原路退回。",
         "Refund made",
         "{total_yuan} yuan went back to the channel that paid.",
-    ),
-    "reservation_agreement_ended": Template(
-        "预约已取消：{station}",
-        "惠民充电协议已终止，此后的预约已取消，不计爽约。",
-        "Booking cancelled: {station}",
-        "Your agreement ended, so this booking was given back. It does not count as a no-show.",
     ),
     "reservation_cancelled": Template(
         "预约已取消",
@@ -305,36 +291,6 @@ TEMPLATES: dict[str, Template] = {
         "{station} {starts}，车位{bay}，请按时到达。",
         "Booking confirmed",
         "{station}, {starts}, bay {bay}. See you there.",
-    ),
-    "reservation_failed": Template(
-        "预约无法履行",
-        "很抱歉，{station} {starts}的预约因我方原因无法履行，将给予补偿。",
-        "We cannot keep your booking",
-        "Sorry: {station}, {starts} cannot be kept through our fault. You will be compensated.",
-    ),
-    "reservation_hold_ends": Template(
-        "车位即将释放",
-        "{station}：您的预约车位将在{minutes}分钟后释放，请尽快到场。",
-        "Your place is given back soon",
-        "{station}: your booking is held for {minutes} more minutes.",
-    ),
-    "reservation_no_show": Template(
-        "预约已过期",
-        "{station} {starts}的预约未按时到达，已释放。",
-        "Booking released",
-        "You did not arrive for {station}, {starts}; the slot was released.",
-    ),
-    "reservation_relocated": Template(
-        "预约已调整",
-        "您的预约已调整至{station}，车位{bay}，{starts}。",
-        "Booking moved",
-        "Your booking moved to {station}, bay {bay}, {starts}.",
-    ),
-    "reservation_reminder": Template(
-        "预约提醒",
-        "{station} {starts}，车位{bay}，请按时到达；如不需要请取消。",
-        "Your booking begins soon",
-        "{station}, {starts}, bay {bay}. Cancel it if you do not need it.",
     ),
     "session_ended": Template(
         "充电已结束",
@@ -360,23 +316,17 @@ TEMPLATES: dict[str, Template] = {
         "Signing limit reached: {station}",
         "It carries as many agreements as it can. With more, people wait longer than 5 minutes.",
     ),
+    "statement_corrected": Template(
+        "月度账单已更正",
+        "因订单更正，套餐费由{before_yuan}元变为{total_yuan}元，多收将退回，少收请在应用内补缴。",
+        "Your monthly statement was corrected",
+        "An order in it was corrected: the package fee is {total_yuan} instead of {before_yuan} yuan.",
+    ),
     "statement_ready": Template(
         "充电月度账单已出",
         "本月套餐费{total_yuan}元，应用内可查看明细与服务费上限计算。",
         "Your monthly statement is ready",
         "Package fee {total_yuan} yuan. The app shows every order and how the fee cap was applied.",
-    ),
-    "suspension_lifted": Template(
-        "预约功能已恢复",
-        "您的申诉已处理，预约功能已恢复。",
-        "You can book again",
-        "The suspension of your bookings was lifted.",
-    ),
-    "suspension_upheld": Template(
-        "申诉未通过",
-        "您的申诉未通过，预约功能将按期恢复。",
-        "The suspension stays",
-        "Your appeal was looked at; the suspension ends as announced.",
     ),
     "task_assigned": Template(
         "新任务：{station}",
@@ -391,6 +341,8 @@ TEMPLATES: dict[str, Template] = {
         "{station}: the wait would pass 5 minutes. We arranged: {reason}.",
     ),
 }
+
+TEMPLATES |= {name: Template(*words) for name, words in BOOKING_TEXTS.items()}
 
 
 class UnknownTemplate(KeyError):
