@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.alerts.rules.model import CarLimits
-from backend.alerts.rules.quantities import Battery, Sample, robust_slope_per_min
+from backend.alerts.rules.quantities import Battery, Sample
+from backend.alerts.rules.slope import robust_slope_per_min
 from backend.alerts.rules.table import SAMPLE_RULES
 from backend.alerts.rules.watch import ConnectorWatch, Finding
 

@@ -3,17 +3,13 @@
 A value that a sensor cannot mean never reaches a danger rule: it counts as `impossible_values` and is otherwise absent.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import combinations
-from statistics import median
 
 from backend.alerts.rules.model import CarLimits
+from backend.alerts.rules.slope import Window
 
-SLOPE_WINDOW_S = 60.0
-SLOPE_MIN_SPAN_S = 30.0
 JUMP_MIN_SPAN_S = 5.0
 JUMP_MAX_SPAN_S = 20.0
 POWER_FLOWS_W = 1000
@@ -58,8 +54,9 @@ class Sample:
 class Trail:
     """What is remembered of a connector between samples."""
 
-    temps: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=64))
-    last_soc: tuple[float, float] | None = None
+    status: str = ""
+    window: Window = field(default_factory=Window)
+    last_soc: float | None = None
     meter: int | None = None
     meter_since: float = 0.0
     start_meter: int | None = None
@@ -72,6 +69,7 @@ class Trail:
     def take(self, sample: Sample) -> bool:
         """Remember a sample that is newer than all before; says whether it begins a session."""
         at = sample.at.timestamp()
+        self.status = sample.status
         if self.meter is None or sample.meter_wh != self.meter or sample.power_w < POWER_FLOWS_W:
             self.meter_since = at
         self.meter = sample.meter_wh
@@ -83,18 +81,14 @@ class Trail:
             self.start_meter, begins = sample.meter_wh, True
         battery = sample.battery
         if battery is None or sample.status not in ("charging", "suspended"):
-            self.temps.clear()
+            self.window.clear()
             self.last_soc, self.soc_step, self.fingerprint = None, 0.0, ()
             return begins
         if is_temp(battery.temp_max_c):
-            if self.temps and at <= self.temps[-1][0]:
-                self.temps.pop()
-            self.temps.append((at, battery.temp_max_c))
-            while at - self.temps[0][0] > SLOPE_WINDOW_S + 1:
-                self.temps.popleft()
+            self.window.add(at, battery.temp_max_c)
         if 0 <= battery.soc_pct <= 100:
-            self.soc_step = 0.0 if self.last_soc is None else abs(battery.soc_pct - self.last_soc[1])
-            self.last_soc = (at, battery.soc_pct)
+            self.soc_step = 0.0 if self.last_soc is None else abs(battery.soc_pct - self.last_soc)
+            self.last_soc = battery.soc_pct
         print_ = (battery.temp_max_c, battery.temp_min_c, battery.cell_v_max, battery.pack_v, battery.pack_a)
         if print_ != self.fingerprint or sample.power_w < POWER_FLOWS_W:
             self.fingerprint, self.fingerprint_since = print_, at
@@ -120,31 +114,18 @@ def is_temp(value: float) -> bool:
     return TEMP_RANGE_C[0] <= value < TEMP_RANGE_C[1]
 
 
-def robust_slope_per_min(points: list[tuple[float, float]]) -> float:
-    """The median of the slopes between all pairs (Theil-Sen), per minute: one wild value does not move it.
-
-    Pairs nearer than 5 s are left out, because 1 °C steps make them meaningless.
-    """
-    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if b[0] - a[0] >= JUMP_MIN_SPAN_S]
-    return median(slopes) * 60 if slopes else 0.0
-
-
 def temp_slope(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
     """Rise of the highest temperature over the last 60 s of true time, °C/min; None before 30 s are known."""
-    temps = trail.temps
-    if len(temps) < 3 or temps[-1][0] - temps[0][0] < SLOPE_MIN_SPAN_S:
-        return None
-    if temps[-1][1] - temps[0][1] < 1:
-        return 0.0
-    return robust_slope_per_min(list(temps))
+    return trail.window.slope_per_min()
 
 
 def temp_jump(sample: Sample, trail: Trail, car: CarLimits | None) -> float | None:
     """Rise per second since the youngest sample that is at least 5 s older, °C/s."""
-    if len(trail.temps) < 2:
+    ats, temps = trail.window.ats, trail.window.temps
+    if len(ats) < 2:
         return None
-    at, temp = trail.temps[-1]
-    for earlier_at, earlier in reversed(trail.temps):
+    at, temp = ats[-1], temps[-1]
+    for earlier_at, earlier in zip(reversed(ats), reversed(temps), strict=True):
         if at - earlier_at >= JUMP_MIN_SPAN_S:
             return (temp - earlier) / (at - earlier_at) if at - earlier_at <= JUMP_MAX_SPAN_S else None
     return None

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from backend.alerts.rules.model import RANK, CarLimits, Level, Measure, Rule, adjust
 from backend.alerts.rules.quantities import FROM_TRAIL, OF_SESSION, QUANTITIES, Quantity, Sample, Trail
+from backend.alerts.rules.quiet import Bounds, Reading, stays_quiet
 from backend.alerts.rules.table import SAMPLE_RULES
 
 LEVELS: dict[str, Level] = {"info": "info", "warning": "warning", "critical": "critical"}
@@ -38,6 +39,7 @@ class Compiled:
     """A rule with its numbers resolved for one car."""
 
     code: str
+    measures: str
     quantity: Quantity
     warning: float | None
     critical: float | None
@@ -100,6 +102,7 @@ def compile_rules(
         compiled.append(
             Compiled(
                 code=rule.code,
+                measures=when.quantity,
                 quantity=QUANTITIES[when.quantity],
                 warning=warning,
                 critical=critical,
@@ -138,24 +141,46 @@ class ConnectorWatch:
     recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     touched: bool = False
     offer_w: int | None = None
+    bounds: Bounds = field(default_factory=Bounds)
 
     def __post_init__(self) -> None:
         self.trail.offer_w = self.offer_w
+        self._compile()
+
+    def _compile(self) -> None:
         self.rules = compile_rules(kind=self.kind, car=self.car, overrides=self.overrides)
+        tightest: dict[str, float] = {}
+        for rule in self.rules:
+            tightest[rule.measures] = min(rule.first, tightest.get(rule.measures, rule.first))
+        self.bounds = Bounds.of(tightest, kind=self.kind)
+        self.trail.window.watch_for(self.bounds.slope_per_min)
 
     def set_car(self, car: CarLimits | None) -> None:
         """Take the limits of the car that has just been connected, or none."""
         if car != self.car:
             self.car = car
-            self.rules = compile_rules(kind=self.kind, car=car, overrides=self.overrides)
+            self._compile()
 
     def set_overrides(self, overrides: Mapping[str, Mapping[str, float]]) -> None:
         """Take other numbers of the company or station; what is raised stays raised and clears by the new ones."""
         if overrides != self.overrides:
             self.overrides = overrides
-            self.rules = compile_rules(kind=self.kind, car=self.car, overrides=overrides)
+            self._compile()
             known = {rule.code for rule in self.rules}
             self.counters = {code: c for code, c in self.counters.items() if code in known or c.level is not None}
+
+    def passes(self, at: float, reading: Reading) -> bool:
+        """Take a sample (`at` in seconds since 1970) of which it is certain that no rule says or counts anything.
+
+        False where that is not certain: nothing is taken then, and the sample has to be observed. What follows is the
+        same either way, which tests/alerts/test_quiet_samples.py holds for any samples, cars and numbers.
+        """
+        order = (reading.boot, reading.seq)
+        if self.counters or order <= self.newest or not stays_quiet(self.bounds, self.trail, self.car, at, reading):
+            return False
+        self.newest = order
+        self.recent.append(order)
+        return True
 
     def observe(self, sample: Sample) -> list[Finding]:
         """Run one sample through the rules; a repeat of one of the last changes nothing."""

@@ -4,7 +4,7 @@ The rules of a connector are kept in memory by the process that ingests its stat
 run of bad samples, a raised level, the meter at the session's start) is in PostgreSQL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -24,13 +24,23 @@ REFRESH_AFTER = timedelta(seconds=10)
 """How old what is known of a car's own limits and of the station's numbers may be while a DC session runs."""
 
 
+class Watched:
+    """The watch of a connector, whose it is, and when what it is judged by was read."""
+
+    __slots__ = ("connector_id", "read_at", "station_id", "watch")
+
+    def __init__(self, *, connector_id: UUID, station_id: UUID, watch: ConnectorWatch, read_at: datetime) -> None:
+        self.connector_id = connector_id
+        self.station_id = station_id
+        self.watch = watch
+        self.read_at = read_at
+
+
 class SampleEvaluator:
     """The watches of the connectors whose samples this process ingests."""
 
     def __init__(self) -> None:
-        self._watches: dict[UUID, ConnectorWatch] = {}
-        self._refreshed: dict[UUID, datetime] = {}
-        self._stations: dict[UUID, UUID] = {}
+        self._watched: dict[UUID, Watched] = {}
         self._revision: tuple[int, datetime | None] = (0, None)
         self._revised_at: datetime | None = None
 
@@ -40,52 +50,62 @@ class SampleEvaluator:
         Samples may come repeated, late and out of order. When storing fails the connectors concerned are forgotten
         and read again from the database, so that a batch that is tried again finds the same.
         """
-        await self._refresh(samples, now)
+        await self._take_new_numbers(now)
+        stale = now - REFRESH_AFTER
+        known = self._watched
+        placed = [known.get(sample.connector_id) for sample in samples]
+        due = {
+            sample.connector_id: sample.station_id
+            for sample, watched in zip(samples, placed, strict=True)
+            if watched is None or (watched.read_at <= stale and sample.reading.bms is not None)
+        }
+        if due:
+            await self._refresh(due, now)
+            placed = [known.get(sample.connector_id) for sample in samples]
         findings: list[tuple[Sample, Finding]] = []
-        for sample in samples:
-            watch = self._watches.get(sample.connector_id)
-            if watch is not None:
-                findings.extend((sample, finding) for finding in watch.observe(rule_sample(sample)))
-        touched = [c for c in {s.connector_id for s in samples} if c in self._watches and self._watches[c].touched]
+        judged: dict[UUID, Watched] = {}
+        for sample, watched in zip(samples, placed, strict=True):
+            if watched is None or watched.watch.passes(sample.occurred_at.timestamp(), sample.reading):
+                continue
+            judged[watched.connector_id] = watched
+            findings.extend((sample, finding) for finding in watched.watch.observe(rule_sample(sample)))
+        touched = [watched for watched in judged.values() if watched.watch.touched]
         try:
             for sample, finding in findings:
                 await act_on(sample, finding, now)
             if touched:
-                await store.save_watches([_row(c, self._watches[c]) for c in touched], now)
+                await store.save_watches([_row(watched) for watched in touched], now)
         except BaseException:
-            for connector_id in touched:
-                del self._watches[connector_id]
+            for watched in judged.values():
+                known.pop(watched.connector_id, None)
             raise
-        for connector_id in touched:
-            self._watches[connector_id].touched = False
+        for watched in touched:
+            watched.watch.touched = False
         return len(findings)
 
-    async def _refresh(self, samples: Sequence[Sample], now: datetime) -> None:
-        """Make the watches of new connectors, and renew what DC sessions under way are judged by."""
-        await self._take_new_numbers(now)
-        due = {
-            s.connector_id
-            for s in samples
-            if s.connector_id not in self._watches
-            or (s.reading.bms is not None and now - self._refreshed[s.connector_id] >= REFRESH_AFTER)
-        }
-        if not due:
-            return
+    async def _refresh(self, due: Mapping[UUID, UUID], now: datetime) -> None:
+        """Make the watches of new connectors, and renew what DC sessions under way are judged by.
+
+        `due` is the station of each connector.
+        """
         rows = await store.list_watches(sorted(due))
-        for connector_id in due:
-            row = rows.get(connector_id)
-            watch = self._watches.get(connector_id)
-            if watch is None:
-                connector = await stations.get_connector(connector_id=connector_id)
-                station = await stations.get_station(station_id=connector.station_id)
-                overrides = await thresholds.overrides_for(station=station)
+        new = due.keys() - self._watched.keys()
+        for station_id in {due[connector_id] for connector_id in new}:
+            station = await stations.get_station(station_id=station_id)
+            overrides = await thresholds.overrides_for(station=station)
+            there = {c.id: c for c in await stations.list_connectors(station_id=station_id)}
+            for connector_id in [c for c in new if due[c] == station_id]:
+                connector = there.get(connector_id) or await stations.get_connector(connector_id=connector_id)
                 watch = ConnectorWatch(connector.kind, overrides=overrides, offer_w=connector.max_power_w)
-                self._stations[connector_id] = station.id
-                if row is not None:
+                if (row := rows.get(connector_id)) is not None:
                     watch.load(row.counters, newest=(row.boot, row.seq), start_meter=row.start_meter_wh)
-                self._watches[connector_id] = watch
-            watch.set_car(None if row is None else row.car)
-            self._refreshed[connector_id] = now
+                self._watched[connector_id] = Watched(
+                    connector_id=connector_id, station_id=station_id, watch=watch, read_at=now
+                )
+        for connector_id in due:
+            watched, row = self._watched[connector_id], rows.get(connector_id)
+            watched.watch.set_car(None if row is None else row.car)
+            watched.read_at = now
 
     async def _take_new_numbers(self, now: datetime) -> None:
         """Give every watch the numbers in force when a version has been approved since the last look."""
@@ -96,19 +116,19 @@ class SampleEvaluator:
         if revision == self._revision:
             return
         overrides: dict[UUID, dict[str, dict[str, float]]] = {}
-        for connector_id, watch in self._watches.items():
-            station_id = self._stations[connector_id]
-            if station_id not in overrides:
-                station = await stations.get_station(station_id=station_id)
-                overrides[station_id] = await thresholds.overrides_for(station=station)
-            watch.set_overrides(overrides[station_id])
+        for watched in list(self._watched.values()):
+            if watched.station_id not in overrides:
+                station = await stations.get_station(station_id=watched.station_id)
+                overrides[watched.station_id] = await thresholds.overrides_for(station=station)
+            watched.watch.set_overrides(overrides[watched.station_id])
         self._revision = revision
 
 
-def _row(connector_id: UUID, watch: ConnectorWatch) -> WatchRow:
+def _row(watched: Watched) -> WatchRow:
+    watch = watched.watch
     boot, seq = watch.newest
     return WatchRow(
-        connector_id=connector_id,
+        connector_id=watched.connector_id,
         boot=boot,
         seq=seq,
         counters=watch.dump(),
