@@ -117,7 +117,8 @@ async def _make_slots(asked: Asked, now: datetime) -> Made:
         shortest_s=station.settings.min_booking_s,
     )
     until = ceil_to(now, timedelta(seconds=station.settings.slot_grid_s))
-    return Made(body=msgspec.json.encode(body), good_until=until)
+    change_at = await stations.next_change_by_clock(station_id=station.id, after=now)
+    return Made(body=msgspec.json.encode(body), good_until=min(until, change_at or until))
 
 
 class Reservations(Controller):

@@ -104,6 +104,18 @@ async def list_connectors(station_ids: list[UUID] | None) -> list[ConnectorView]
     return [_connector(row) for row in rows]
 
 
+async def find_next_edge(station_id: UUID, after: datetime) -> datetime | None:
+    edge: datetime | None = await db.fetchval(
+        "SELECT min(edge) FROM (SELECT unnest(ARRAY[z.valid_from, z.valid_to]) AS edge"
+        " FROM bay b JOIN bay_zone z ON z.bay_id = b.id WHERE b.station_id = $1 UNION ALL"
+        " SELECT unnest(ARRAY[r.valid_from, r.valid_to]) FROM bay b JOIN bay_connector r ON r.bay_id = b.id"
+        " WHERE b.station_id = $1) edges WHERE edge > $2",
+        station_id,
+        after,
+    )
+    return edge
+
+
 async def find_bay(bay_id: UUID) -> BayView | None:
     row = await db.fetchrow("SELECT * FROM bay_now WHERE id = $1", bay_id)
     return None if row is None else _bay(row)

@@ -6,6 +6,7 @@ CHECK, UNIQUE and EXCLUDE constraints, foreign keys and the views `*_now` are ra
 from piccolo.columns import (
     JSONB,
     UUID,
+    BigInt,
     Boolean,
     Date,
     DoublePrecision,
@@ -68,6 +69,13 @@ class Station(Table, tablename="station"):
     source = Varchar(length=120, default="")
     created_at = Timestamptz()
     updated_at = Timestamptz()
+
+
+class StationRevision(Table, tablename="station_revision"):
+    """Counts the changes of a station's topology and settings, in their transactions (triggers); see `station_mark`."""
+
+    id = UUID(primary_key=True, default=new_id, help_text="the station")
+    revision = BigInt(default=1)
 
 
 class Charger(Table, tablename="charger"):

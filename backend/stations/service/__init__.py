@@ -99,6 +99,14 @@ async def list_connectors(*, station_id: UUID) -> list[ConnectorView]:
     return await store.list_connectors([station_id])
 
 
+async def next_change_by_clock(*, station_id: UUID, after: datetime) -> datetime | None:
+    """Return when a painted zone, or what a gun reaches, changes next without anybody doing anything then; or None.
+
+    Every other change of a station's topology or settings counts up what the SQL function `station_mark` answers.
+    """
+    return await store.find_next_edge(station_id, after)
+
+
 async def list_all_connectors() -> list[ConnectorView]:
     """Return every connector of every station (for what loads once)."""
     return await store.list_connectors(None)
