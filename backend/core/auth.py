@@ -78,6 +78,8 @@ class Staff:
 
     account_id: UUID
     grants: tuple[Grant, ...]
+    acts_as: str | None = None
+    """What the audit log calls the person instead of the role: "platform" for staff of the platform (the console)."""
 
     def company_ids(self, *roles: Role) -> frozenset[UUID]:
         """Return the operator companies at which this person has one of `roles`; raises StaffOnly when none."""
@@ -95,11 +97,11 @@ class Staff:
             for grant in self.grants
         )
 
-    def role_at(self, operator_company_id: UUID) -> Role:
+    def role_at(self, operator_company_id: UUID) -> str:
         """Return the first role at that company, for the audit log; raises StaffOnly when there is none."""
         for grant in self.grants:
             if grant.operator_company_id == operator_company_id:
-                return grant.role
+                return self.acts_as or grant.role
         raise StaffOnly(roles="staff of this company")
 
 
