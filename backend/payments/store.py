@@ -253,13 +253,14 @@ async def list_payments(*, order_id: UUID | None = None, account_id: UUID | None
     return [_payment(row) for row in rows]
 
 
-async def set_prepared(*, payment_id: UUID, prepay_token: str) -> None:
-    """Move a payment from created to prepared (or renew its token)."""
-    await db.execute(
+async def set_prepared(*, payment_id: UUID, prepay_token: str) -> bool:
+    """Move a payment from created to prepared (or renew its token); False when it is no longer open."""
+    status = await db.execute(
         "UPDATE payment SET state = 'prepared', prepay_token = $2 WHERE id = $1 AND state IN ('created', 'prepared')",
         payment_id,
         prepay_token,
     )
+    return status == "UPDATE 1"
 
 
 async def set_succeeded(*, payment_id: UUID, transaction_no: str, paid_at: datetime) -> None:

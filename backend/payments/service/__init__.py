@@ -229,11 +229,14 @@ async def start_payment(
                 expires_at=payment.expires_at,
             ),
         )
+        if not await store.set_prepared(payment_id=payment.id, prepay_token=token):
+            # Closed by another call while the provider was still being asked: it must not stay payable there.
+            await _close_old(payment, services, now)
+            raise ProviderUnavailable
     except GatewayError as error:
         if error.permanent:
             raise ProviderRefused(provider_code=error.code or "refused") from error
         raise ProviderUnavailable from error
-    await store.set_prepared(payment_id=payment.id, prepay_token=token)
     return PaymentSheet(
         payment_id=payment.id,
         order_id=order_id,
