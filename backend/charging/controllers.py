@@ -30,7 +30,7 @@ from backend.charging.schemas import (
     dispute_out,
     order_out,
 )
-from backend.charging.service import orders, sessions
+from backend.charging.service import orders, sessions, supplements
 from backend.charging.service.orders import DisputeOpen, NothingToDecide, OrderNotPayable
 from backend.charging.service.sessions import SessionOver
 from backend.charging.service.start import (
@@ -241,7 +241,7 @@ class OrderController(Controller):
         """Return one page."""
         before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         found = await orders.list_orders(account_id=principal.account_id, status=status, before=before, limit=limit + 1)
-        return etag_response(request, _page(found, limit))
+        return etag_response(request, await _page(found, limit))
 
     @get(
         "/{order_id:uuid}",
@@ -253,7 +253,7 @@ class OrderController(Controller):
     async def get_order(self, order_id: UUID, request: AnyRequest, principal: Principal) -> Response[OrderOut]:
         """Return the bill."""
         order = await orders.get_order(order_id=order_id, account_id=principal.account_id)
-        return etag_response(request, order_out(order, await orders.list_disputes(order_id=order_id)))
+        return etag_response(request, await _whole(order))
 
     @post(
         "/{order_id:uuid}/pay",
@@ -305,7 +305,7 @@ class OperatorOrderController(Controller):
         before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         companies = staff.company_ids("operator", "lead", "inspector")
         found = await orders.list_orders(company_ids=companies, status=status, before=before, limit=limit + 1)
-        return _page(found, limit)
+        return await _page(found, limit)
 
     @get(
         "/{order_id:uuid}",
@@ -318,7 +318,7 @@ class OperatorOrderController(Controller):
         """Return the bill."""
         companies = staff.company_ids("operator", "lead", "inspector")
         order = await orders.get_company_order(order_id=order_id, company_ids=companies)
-        return order_out(order, await orders.list_disputes(order_id=order_id))
+        return await _whole(order)
 
     @post(
         "/{order_id:uuid}/answer",
@@ -355,9 +355,15 @@ class OperatorOrderController(Controller):
         return order_out(closed)
 
 
-def _page(found: list[orders.OrderView], limit: int) -> Page[OrderOut]:
-    shown = [order_out(order) for order in found[:limit]]
+async def _page(found: list[orders.OrderView], limit: int) -> Page[OrderOut]:
+    more = await supplements.sum_unpaid(subject_ids=[order.id for order in found if order.status == "paid"])
+    shown = [order_out(order, more_fen=more.get(order.id, 0)) for order in found[:limit]]
     return Page(items=shown, next=encode_cursor(shown[-1].id) if len(found) > limit else None)
+
+
+async def _whole(order: orders.OrderView) -> OrderOut:
+    more = await supplements.sum_unpaid(subject_ids=[order.id])
+    return order_out(order, await orders.list_disputes(order_id=order.id), more_fen=more.get(order.id, 0))
 
 
 ROUTES: list[ControllerRouterHandler] = [

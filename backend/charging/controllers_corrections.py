@@ -13,7 +13,8 @@ from msgspec import Meta
 from backend.charging.rules.billing import MeterPoint
 from backend.charging.schemas import AnswerBody, LineOut, lines_out
 from backend.charging.service import corrections, orders
-from backend.charging.service.corrections import CorrectionInvalid, CorrectionStale, CorrectionView, NotCorrectable
+from backend.charging.service.applying import CorrectionStale
+from backend.charging.service.corrections import CorrectionInvalid, CorrectionView, NotCorrectable
 from backend.charging.store_corrections import BillState
 from backend.core.auth import Principal, Staff, StaffOnly
 from backend.core.errors import NotFound

@@ -14,7 +14,7 @@ from backend.accounts import service as accounts
 from backend.charging import statement_paper
 from backend.charging.schemas import PayBody
 from backend.charging.schemas_statements import StatementOut, month_of_statement, statement_out
-from backend.charging.service import statements
+from backend.charging.service import statements, supplements
 from backend.charging.service.statements import StatementNotPayable, StatementView
 from backend.core.auth import Principal, Staff, StaffOnly
 from backend.core.errors import NotFound, Unauthenticated
@@ -30,9 +30,21 @@ Cursor = Annotated[str | None, Parameter(description="`next` of the page before"
 Limit = Annotated[int, Parameter(ge=1, le=100, description="Items a page")]
 
 
-def _page(found: list[StatementView], limit: int, locale: str) -> Page[StatementOut]:
-    shown = [statement_out(statement, locale=locale) for statement in found[:limit]]
+async def _page(found: list[StatementView], limit: int, locale: str) -> Page[StatementOut]:
+    more = await supplements.sum_unpaid(subject_ids=[statement.id for statement in found])
+    shown = [statement_out(each, locale=locale, more_fen=more.get(each.id, 0)) for each in found[:limit]]
     return Page(items=shown, next=encode_cursor(shown[-1].id) if len(found) > limit else None)
+
+
+async def _whole(statement: StatementView, locale: str) -> StatementOut:
+    more = await supplements.sum_unpaid(subject_ids=[statement.id])
+    return statement_out(
+        statement,
+        locale=locale,
+        more_fen=more.get(statement.id, 0),
+        orders=await statements.list_statement_orders(statement_id=statement.id),
+        corrections=await statements.list_corrections(statement_id=statement.id),
+    )
 
 
 class StatementController(Controller):
@@ -56,7 +68,7 @@ class StatementController(Controller):
         """Return one page."""
         before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         found = await statements.list_statements(account_id=principal.account_id, before=before, limit=limit + 1)
-        return _page(found, limit, locale)
+        return await _page(found, limit, locale)
 
     @get(
         "/{statement_id:uuid}",
@@ -70,8 +82,7 @@ class StatementController(Controller):
     ) -> Response[StatementOut]:
         """Return the statement."""
         statement = await statements.get_statement(statement_id=statement_id, account_id=principal.account_id)
-        orders = await statements.list_statement_orders(statement_id=statement_id)
-        return etag_response(request, statement_out(statement, locale=locale, orders=orders))
+        return etag_response(request, await _whole(statement, locale))
 
     @get(
         "/{statement_id:uuid}/document",
@@ -142,7 +153,7 @@ class OperatorStatementController(Controller):
         before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
         companies = staff.company_ids("operator", "lead", "inspector")
         found = await statements.list_statements(company_ids=companies, before=before, limit=limit + 1)
-        return _page(found, limit, locale)
+        return await _page(found, limit, locale)
 
     @get(
         "/{statement_id:uuid}",
@@ -155,8 +166,7 @@ class OperatorStatementController(Controller):
         """Return the statement."""
         companies = staff.company_ids("operator", "lead", "inspector")
         statement = await statements.get_company_statement(statement_id=statement_id, company_ids=companies)
-        orders = await statements.list_statement_orders(statement_id=statement_id)
-        return statement_out(statement, locale=locale, orders=orders)
+        return await _whole(statement, locale)
 
 
 STATEMENT_ROUTES: list[ControllerRouterHandler] = [StatementController, OperatorStatementController]

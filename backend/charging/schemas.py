@@ -152,7 +152,11 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
     overstay_fee_fen: Annotated[int, Meta(description="Overstay fee, fen")]
     parking_fee_fen: Annotated[int, Meta(description="Parking fee, fen")]
     discount_fen: Annotated[int, Meta(description="Discount taken off, fen")]
-    total_fen: Annotated[int, Meta(description="To pay, fen")]
+    total_fen: Annotated[int, Meta(description="What it costs, fen")]
+    to_pay_fen: Annotated[
+        int,
+        Meta(description="What POST /v1/orders/{id}/pay asks for now, fen; if paid, what a correction added"),
+    ]
     review_reasons: Annotated[list[str], Meta(description="Why a person looks at it: rollback, reset, gap, ...")]
     tariff_version_id: Annotated[UUID, Meta(description="The tariff version in force when the session started")]
     starts_at: datetime | None
@@ -230,8 +234,8 @@ def session_out(
     )
 
 
-def order_out(order: OrderView, disputes: list[DisputeView] | None = None) -> OrderOut:
-    """Show a bill."""
+def order_out(order: OrderView, disputes: list[DisputeView] | None = None, *, more_fen: int = 0) -> OrderOut:
+    """Show a bill; `more_fen` is what a correction added to a paid one."""
     return OrderOut(
         id=order.id,
         session_id=order.session_id,
@@ -246,6 +250,7 @@ def order_out(order: OrderView, disputes: list[DisputeView] | None = None) -> Or
         parking_fee_fen=order.parking_fee_fen,
         discount_fen=order.discount_fen,
         total_fen=order.total_fen,
+        to_pay_fen=order.total_fen if order.status == "unpaid" else more_fen,
         review_reasons=list(order.review_reasons),
         tariff_version_id=order.tariff.version_id,
         starts_at=order.starts_at,

@@ -10,7 +10,7 @@ from msgspec import Meta
 from backend.agreements.rules.terms import BEIJING
 from backend.charging.schemas import OrderOut, order_out
 from backend.charging.store_orders import OrderView
-from backend.charging.store_statements import StatementView
+from backend.charging.store_statements import StatementCorrectionView, StatementPackageView, StatementView
 
 
 class StatementPackageOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,17 @@ class StatementPackageOut(msgspec.Struct, frozen=True, kw_only=True):
     package_fee_fen: Annotated[int, Meta(description="What it costs: the price, or what the cap leaves, fen")]
 
 
+class StatementCorrectionOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A package line before and after an order of its period was corrected."""
+
+    order_id: Annotated[UUID, Meta(description="The order that was corrected")]
+    reason: Annotated[str, Meta(description="The reason of its correction")]
+    corrected_at: Annotated[datetime, Meta(description="When")]
+    difference_fen: Annotated[int, Meta(description="fen; negative: given back, positive: to pay")]
+    before: Annotated[StatementPackageOut, Meta(description="The line as it was")]
+    after: Annotated[StatementPackageOut, Meta(description="The line as it became")]
+
+
 class StatementOut(msgspec.Struct, frozen=True, kw_only=True):
     """A month with one operator company. Orders are paid by themselves; the statement asks for the package fee."""
 
@@ -51,28 +62,55 @@ class StatementOut(msgspec.Struct, frozen=True, kw_only=True):
     orders_total_fen: Annotated[int, Meta(description="Total of the orders, paid by themselves, fen")]
     package_fee_fen: Annotated[int, Meta(description="To pay for packages, fen")]
     total_fen: Annotated[int, Meta(description="What the month cost: orders and packages, fen")]
+    to_pay_fen: Annotated[
+        int, Meta(description="What POST …/pay asks for now, fen; of a paid one, what corrections added")
+    ]
     made_at: Annotated[datetime, Meta(description="When it was made")]
     paid_at: Annotated[datetime | None, Meta(description="When its package fee was paid")]
     packages: Annotated[list[StatementPackageOut], Meta(description="How the cap was applied, by package period")]
+    corrections: Annotated[
+        list[StatementCorrectionOut] | None, Meta(description="Of package lines, oldest first; null in lists")
+    ] = None
     orders: Annotated[list[OrderOut] | None, Meta(description="Every order with its lines; null in lists")] = None
 
 
-def statement_out(statement: StatementView, *, locale: str, orders: list[OrderView] | None = None) -> StatementOut:
-    """Show a statement."""
+def _package(line: StatementPackageView, locale: str) -> StatementPackageOut:
+    shown = msgspec.structs.asdict(line)
+    zh, en = shown.pop("name_zh"), shown.pop("name_en")
+    return StatementPackageOut(name=en if locale == "en" else zh, **shown)
+
+
+def statement_out(
+    statement: StatementView,
+    *,
+    locale: str,
+    more_fen: int = 0,
+    orders: list[OrderView] | None = None,
+    corrections: list[StatementCorrectionView] | None = None,
+) -> StatementOut:
+    """Show a statement; `more_fen` is what corrections added to a paid one."""
     values = msgspec.structs.asdict(statement)
     for name in ("account_id", "payment_id", "packages"):
         del values[name]
-    packages = []
-    for line in statement.packages:
-        shown = msgspec.structs.asdict(line)
-        zh, en = shown.pop("name_zh"), shown.pop("name_en")
-        packages.append(StatementPackageOut(name=en if locale == "en" else zh, **shown))
     return StatementOut(
         **values,
         month=month_of_statement(statement),
         total_fen=statement.orders_total_fen + statement.package_fee_fen,
-        packages=packages,
+        to_pay_fen=statement.package_fee_fen if statement.status == "unpaid" else more_fen,
+        packages=[_package(line, locale) for line in statement.packages],
+        corrections=None if corrections is None else [_correction(view, locale) for view in corrections],
         orders=None if orders is None else [order_out(order) for order in orders],
+    )
+
+
+def _correction(view: StatementCorrectionView, locale: str) -> StatementCorrectionOut:
+    return StatementCorrectionOut(
+        order_id=view.order_id,
+        reason=view.reason,
+        corrected_at=view.corrected_at,
+        difference_fen=view.difference_fen,
+        before=_package(view.before, locale),
+        after=_package(view.after, locale),
     )
 
 

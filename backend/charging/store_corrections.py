@@ -1,7 +1,7 @@
-"""All SQL of corrections and supplements. Their tables are made by a raw migration (charging …t23_45_corrections)."""
+"""All SQL of corrections of bills and of what is to be paid beside a paid one."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -10,6 +10,8 @@ from asyncpg import Record
 from backend.charging.rules.billing import BillLine
 from backend.core import db
 from backend.core.ids import new_id
+
+SupplementOf: TypeAlias = Literal["order", "statement"]
 
 
 class BillState(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +43,15 @@ class CorrectionView(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: UUID | None
     decided_at: datetime | None
     decision_note: str | None
+    tariff_correction_id: UUID | None = None
 
 
 class SupplementView(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be paid beside a paid bill."""
+    """What is to be paid beside a paid order or statement."""
 
     id: UUID
-    order_id: UUID
+    order_id: UUID | None
+    statement_id: UUID | None
     amount_fen: int
     status: Literal["unpaid", "paid", "cancelled"]
     payment_id: UUID | None
@@ -65,12 +69,12 @@ def _json(value: Any) -> str:
 
 
 async def add_correction(view: CorrectionView, *, readings: Any) -> bool:
-    """Write a correction; False while another one of the order is pending."""
+    """Write a correction; False while another one of the order is pending, or where this version's is there."""
     added = await db.fetchval(
         """
         INSERT INTO order_correction (id, order_id, operator_company_id, state, reason, readings, before, after,
-            difference_fen, requested_by, requested_at)
-        VALUES ($1, $2, $3, 'pending', $4, $5::jsonb, $6::jsonb, $7::jsonb, $8, $9, $10)
+            difference_fen, requested_by, requested_at, tariff_correction_id, decided_by, decided_at)
+        VALUES ($1, $2, $3, $14, $4, $5::jsonb, $6::jsonb, $7::jsonb, $8, $9, $10, $11, $12, $13)
         ON CONFLICT DO NOTHING RETURNING true
         """,
         view.id,
@@ -83,6 +87,10 @@ async def add_correction(view: CorrectionView, *, readings: Any) -> bool:
         view.difference_fen,
         view.requested_by,
         view.requested_at,
+        view.tariff_correction_id,
+        view.decided_by,
+        view.decided_at,
+        view.state,
     )
     return bool(added)
 
@@ -110,6 +118,21 @@ async def decide(correction_id: UUID, *, state: str, decided_by: UUID | None, no
     )
 
 
+async def moved_alone(order_id: UUID) -> int:
+    """Return how much corrections without a second person moved of an order so far, fen."""
+    found: int = await db.fetchval(
+        """
+        SELECT coalesce(sum(abs((after ->> 'energy_fee_fen')::bigint - (before ->> 'energy_fee_fen')::bigint)
+                          + abs((after ->> 'service_fee_fen')::bigint - (before ->> 'service_fee_fen')::bigint)
+                          + abs((after ->> 'overstay_fee_fen')::bigint - (before ->> 'overstay_fee_fen')::bigint)),
+                        0)::bigint
+          FROM order_correction WHERE order_id = $1 AND state = 'applied' AND decided_by IS NULL
+        """,
+        order_id,
+    )
+    return found
+
+
 async def remove_lines(order_id: UUID) -> None:
     await db.execute("DELETE FROM charge_order_line WHERE order_id = $1", order_id)
 
@@ -118,19 +141,52 @@ def _supplement(row: Record) -> SupplementView:
     return SupplementView(**{name: row[name] for name in SupplementView.__struct_fields__})
 
 
-async def add_supplement(order_id: UUID, *, amount_fen: int, now: datetime) -> None:
+async def add_supplement(of: SupplementOf, subject_id: UUID, *, amount_fen: int, now: datetime) -> None:
+    """Ask for more beside the paid order or statement `subject_id`."""
     await db.execute(
-        "INSERT INTO order_supplement (id, order_id, amount_fen, status, created_at) VALUES ($1, $2, $3, 'unpaid', $4)",
+        "INSERT INTO order_supplement (id, order_id, statement_id, amount_fen, status, created_at)"
+        " VALUES ($1, $2, $3, $4, 'unpaid', $5)",
         new_id(),
-        order_id,
+        subject_id if of == "order" else None,
+        subject_id if of == "statement" else None,
         amount_fen,
         now,
     )
 
 
-async def list_supplements(order_id: UUID) -> list[SupplementView]:
-    rows = await db.fetch("SELECT * FROM order_supplement WHERE order_id = $1 ORDER BY id", order_id)
+async def list_supplements(subject_id: UUID) -> list[SupplementView]:
+    """Return the supplements of an order or a statement, oldest first."""
+    rows = await db.fetch(
+        "SELECT * FROM order_supplement WHERE order_id = $1 UNION ALL"
+        " SELECT * FROM order_supplement WHERE statement_id = $1 ORDER BY id",
+        subject_id,
+    )
     return [_supplement(row) for row in rows]
+
+
+async def sum_unpaid(subject_ids: list[UUID]) -> dict[UUID, int]:
+    """Return what is still to be paid beside these orders or statements, of those with anything."""
+    rows = await db.fetch(
+        """
+        SELECT coalesce(order_id, statement_id) AS subject_id, sum(amount_fen)::bigint AS amount FROM order_supplement
+         WHERE status = 'unpaid' AND (order_id = ANY($1::uuid[]) OR statement_id = ANY($1::uuid[])) GROUP BY 1
+        """,
+        subject_ids,
+    )
+    return {row["subject_id"]: row["amount"] for row in rows}
+
+
+async def find_unpaid_of(account_id: UUID) -> SupplementView | None:
+    """Return the account's oldest supplement that is to be paid."""
+    row = await db.fetchrow(
+        """
+        SELECT x.* FROM order_supplement x
+          LEFT JOIN charge_order o ON o.id = x.order_id LEFT JOIN statement t ON t.id = x.statement_id
+         WHERE x.status = 'unpaid' AND coalesce(o.account_id, t.account_id) = $1 ORDER BY x.id LIMIT 1
+        """,
+        account_id,
+    )
+    return None if row is None else _supplement(row)
 
 
 async def lock_supplement(supplement_id: UUID) -> SupplementView | None:

@@ -56,6 +56,19 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[StatementPackageView, ...] = ()
 
 
+class StatementCorrectionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A package line before and after one of its orders was corrected."""
+
+    id: UUID
+    statement_id: UUID
+    order_id: UUID
+    reason: str
+    before: StatementPackageView
+    after: StatementPackageView
+    difference_fen: int
+    corrected_at: datetime
+
+
 COLUMNS = tuple(name for name in StatementView.__struct_fields__ if name != "packages")
 PACKAGE_COLUMNS = StatementPackageView.__struct_fields__
 
@@ -200,6 +213,113 @@ async def list_order_ids(statement_id: UUID) -> list[UUID]:
     """Return the orders of a statement, oldest first."""
     rows = await db.fetch("SELECT order_id FROM statement_order WHERE statement_id = $1 ORDER BY 1", statement_id)
     return [row["order_id"] for row in rows]
+
+
+async def find_of_period(agreement_id: UUID, at: datetime) -> tuple[UUID, StatementPackageView] | None:
+    """Return statement and line, locked, of the package period that an instant of an agreement lies in."""
+    row = await db.fetchrow(
+        """
+        SELECT p.* FROM statement_package p JOIN statement s ON s.id = p.statement_id
+         WHERE p.agreement_id = $1 AND p.starts_at <= $2 AND p.ends_at > $2 FOR UPDATE OF s, p
+        """,
+        agreement_id,
+        at,
+    )
+    if row is None:
+        return None
+    return row["statement_id"], StatementPackageView(**{name: row[name] for name in PACKAGE_COLUMNS})
+
+
+async def find_of_order(order_id: UUID) -> UUID | None:
+    """Return the statement an order stands in."""
+    found: UUID | None = await db.fetchval("SELECT statement_id FROM statement_order WHERE order_id = $1", order_id)
+    return found
+
+
+async def sum_orders_again(statement_id: UUID) -> None:
+    """Write the sums of a statement's orders anew, after one of them was corrected."""
+    await db.execute(
+        """
+        UPDATE statement SET energy_wh = x.energy_wh, energy_fee_fen = x.energy_fee_fen,
+               service_fee_fen = x.service_fee_fen, overstay_fee_fen = x.overstay_fee_fen,
+               parking_fee_fen = x.parking_fee_fen, discount_fen = x.discount_fen, orders_total_fen = x.total_fen
+          FROM (SELECT coalesce(sum(o.energy_wh), 0) AS energy_wh, coalesce(sum(o.energy_fee_fen), 0) AS energy_fee_fen,
+                       coalesce(sum(o.service_fee_fen), 0) AS service_fee_fen,
+                       coalesce(sum(o.overstay_fee_fen), 0) AS overstay_fee_fen,
+                       coalesce(sum(o.parking_fee_fen), 0) AS parking_fee_fen,
+                       coalesce(sum(o.discount_fen), 0) AS discount_fen, coalesce(sum(o.total_fen), 0) AS total_fen
+                  FROM statement_order l JOIN charge_order o ON o.id = l.order_id WHERE l.statement_id = $1) x
+         WHERE statement.id = $1
+        """,
+        statement_id,
+    )
+
+
+async def save_line(statement_id: UUID, line: StatementPackageView) -> None:
+    """Write a package line anew; its statement is locked."""
+    await db.execute(
+        """
+        UPDATE statement_package SET orders_count = $3, energy_wh = $4, used_wh = $5, service_fee_fen = $6,
+               cap_fen = $7, package_fee_fen = $8
+         WHERE statement_id = $1 AND agreement_id = $2 AND starts_at = $9
+        """,
+        statement_id,
+        line.agreement_id,
+        line.orders_count,
+        line.energy_wh,
+        line.used_wh,
+        line.service_fee_fen,
+        line.cap_fen,
+        line.package_fee_fen,
+        line.starts_at,
+    )
+
+
+async def save_fee(statement_id: UUID, *, package_fee_fen: int, status: StatementStatus) -> None:
+    """Write what a locked statement asks for."""
+    await db.execute(
+        "UPDATE statement SET package_fee_fen = $2, status = $3 WHERE id = $1", statement_id, package_fee_fen, status
+    )
+
+
+async def add_correction(view: StatementCorrectionView, order_correction_id: UUID) -> None:
+    """Keep what a package line said before and says now."""
+    await db.execute(
+        "INSERT INTO statement_correction (id, statement_id, order_correction_id, agreement_id, before, after,"
+        " difference_fen, corrected_at) VALUES ($1, $2, $3, $4, $5::jsonb, $6::jsonb, $7, $8)",
+        view.id,
+        view.statement_id,
+        order_correction_id,
+        view.after.agreement_id,
+        msgspec.json.encode(view.before).decode(),
+        msgspec.json.encode(view.after).decode(),
+        view.difference_fen,
+        view.corrected_at,
+    )
+
+
+async def list_corrections(statement_id: UUID) -> list[StatementCorrectionView]:
+    """Return how a statement's package lines were corrected, oldest first."""
+    rows = await db.fetch(
+        """
+        SELECT c.*, o.order_id, o.reason FROM statement_correction c
+          JOIN order_correction o ON o.id = c.order_correction_id WHERE c.statement_id = $1 ORDER BY c.id
+        """,
+        statement_id,
+    )
+    return [
+        StatementCorrectionView(
+            id=row["id"],
+            statement_id=row["statement_id"],
+            order_id=row["order_id"],
+            reason=row["reason"],
+            before=msgspec.json.decode(row["before"], type=StatementPackageView),
+            after=msgspec.json.decode(row["after"], type=StatementPackageView),
+            difference_fen=row["difference_fen"],
+            corrected_at=row["corrected_at"],
+        )
+        for row in rows
+    ]
 
 
 async def mark_paid(statement_id: UUID, payment_id: UUID, now: datetime) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from backend.charging.rules.billing import MeterPoint, cap_fen
 from backend.charging.rules.corrections import bill_by_band
 from backend.charging.service import corrections, orders
-from backend.charging.service.corrections import CorrectionInvalid, CorrectionStale, NotCorrectable
+from backend.charging.service.applying import CorrectionStale
+from backend.charging.service.corrections import CorrectionInvalid, NotCorrectable
 from backend.charging.service.orders import OrderNotPayable
 from backend.charging.store_orders import OrderView
 from backend.core import db

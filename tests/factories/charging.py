@@ -6,12 +6,18 @@ from uuid import UUID
 
 import msgspec
 
-from backend.charging.service import orders
+from backend.agreements import service as agreements
+from backend.charging import store, store_orders
+from backend.charging.rules.billing import MeterPoint
+from backend.charging.service import allowances, metering, orders, statements
 from backend.charging.service.orders import OrderView
 from backend.charging.service.start import start_session
 from backend.charging.store import SessionView
 from backend.core import db
+from backend.core.ids import new_id
 from backend.core.services import Services
+from backend.tariffs import service as tariffs
+from backend.tariffs.rules.bands import UserClass
 from tests.factories.reservations import Resident, Scene, add_scene
 from tests.factories.stations import Gun
 from tests.factories.tariffs import publish_tariff
@@ -115,3 +121,63 @@ async def order_of(session_id: UUID) -> OrderView:
     order = await orders.find_order_of_session(session_id=session_id)
     assert order is not None, "the session has no order"
     return order
+
+
+async def add_bill(
+    scene: Scene, resident: Resident, *, start: datetime, energy_wh: int, minutes: int = 60, now: datetime | None = None
+) -> OrderView:
+    """A charge of this energy at constant power that was billed and closed, without its devices' messages.
+
+    The bill is settled by what settling runs: price of the station, allowance of the package, rounding, cap.
+    """
+    gun = scene.place.ac
+    agreement = await agreements.active_agreement(
+        account_id=resident.account_id,
+        plate_hash=resident.plate_hash,
+        operator_company_id=scene.company_id,
+        at=start,
+    )
+    user_class: UserClass = "market" if agreement is None else "agreement"
+    station_id = gun.connector.station_id
+    end = start + timedelta(minutes=minutes)
+    session = SessionView(
+        id=new_id(),
+        account_id=resident.account_id,
+        vehicle_id=resident.vehicle.id,
+        plate_hash=resident.plate_hash,
+        operator_company_id=scene.company_id,
+        station_id=station_id,
+        connector_id=gun.connector.id,
+        charger_code=gun.connector.charger_code,
+        connector_number=gun.connector.number,
+        kind=gun.connector.kind,
+        claim_id=None,
+        reservation_id=None,
+        agreement_id=None if agreement is None else agreement.id,
+        user_class=user_class,
+        tariff=await tariffs.price_for(station_id=station_id, user_class=user_class, at=start),
+        status="ended",
+        target_soc_pct=None,
+        target_energy_wh=None,
+        departs_at=None,
+        limit_at=end,
+        start_due_at=start,
+        requested_at=start,
+        accepted_at=start,
+        started_at=start,
+        start_meter_wh=0,
+        ended_at=end,
+        end_meter_wh=energy_wh,
+        end_reason="target",
+        left_at=end,
+    )
+    assert await store.add_session(session)
+    points = [MeterPoint(start, 0), MeterPoint(end, energy_wh)]
+    async with db.transaction():
+        bill = metering.price(session, points, allowance=await allowances.allowance_of(session, lock=True))
+        order = orders.new_order(session, bill, (), await orders.fee_from(session), end)
+        assert await store_orders.add_order(order)
+        await statements.expect(session, now=now or end)
+    closed = await orders.close_if_due(session_id=session.id, now=now or end)
+    assert closed is not None, "the car has left, so the bill closes"
+    return closed

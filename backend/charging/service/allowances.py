@@ -1,7 +1,10 @@
 """How much of the energy a package frees of service fee is left for a session."""
 
+from collections.abc import Sequence
+
 from backend.agreements.service import packages
 from backend.charging import store_statements
+from backend.charging.rules.billing import BillLine
 from backend.charging.rules.packages import Allowance
 from backend.charging.store import SessionView
 
@@ -21,3 +24,11 @@ async def allowance_of(session: SessionView, *, lock: bool) -> Allowance | None:
         agreement_id=session.agreement_id, from_at=period.starts_at, to_at=period.ends_at
     )
     return Allowance(left_wh=max(0, period.included_wh - used), bands=period.package.bands)
+
+
+async def allowance_again(session: SessionView, lines: Sequence[BillLine]) -> Allowance | None:
+    """Return what a session's bill may free when it is computed again: what is left and what `lines` freed already."""
+    left = await allowance_of(session, lock=True)
+    if left is None:
+        return None
+    return Allowance(left_wh=left.left_wh + sum(line.included_wh for line in lines), bands=left.bands)

@@ -1,7 +1,8 @@
 """Corrections of bills: corrected readings or band energies through the same billing rule, the difference settled.
 
 A bill under review is opened again with its corrected lines and closes as every other. A paid one keeps its payment:
-less is refunded, more becomes a supplement the resident pays like the bill. Every change is a ledger entry of its own.
+less is refunded, more becomes a supplement the resident pays like the bill. Every change is a ledger entry of its own,
+and a statement the bill stands in follows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,13 @@ from uuid import UUID
 from backend.charging import store, store_corrections, store_orders
 from backend.charging.rules.billing import Bill, MeterPoint
 from backend.charging.rules.corrections import bill_by_band, readings_problem
-from backend.charging.service import allowances, metering, orders
+from backend.charging.service import allowances, applying, metering, orders
 from backend.charging.store_corrections import BillState, CorrectionView
 from backend.charging.store_orders import OrderView
-from backend.core import audit, db
+from backend.core import db
 from backend.core.errors import Conflict, Invalid, NotFound
 from backend.core.ids import new_id
-from backend.payments import service as payments
-from backend.payments.service import RefundTooLarge, ledger, refunds
+from backend.payments.service import refunds
 from backend.payments.service.refunds import AlreadyDecided, SecondPersonNeeded
 from backend.stations import service as stations
 
@@ -46,16 +46,6 @@ class CorrectionInvalid(Invalid):
     detail_zh = "{field}：{why}。"
 
 
-class CorrectionStale(Conflict):
-    """The bill changed after the correction was computed."""
-
-    code = "correction_stale"
-    title_en = "The bill has changed since"
-    title_zh = "订单已发生变化"
-    detail_en = "Reject this correction and make a new one."
-    detail_zh = "请驳回后重新发起更正。"
-
-
 async def propose(
     *,
     order: OrderView,
@@ -69,8 +59,11 @@ async def propose(
 ) -> CorrectionView:
     """Correct a bill; above the company's limit it waits for a second person.
 
-    Give readings (start to end), or the energy of each band, or only another overstay fee. Prices cannot be given:
-    they are those stored on the order. Raises NotCorrectable, CorrectionInvalid, RefundTooLarge.
+    The limit counts what was corrected on this bill without a second person before, so that nobody cuts a large
+    correction into small ones. Give readings (start to end), or the energy of each band, or only another overstay
+    fee. Prices cannot be given: they are those stored on the order.
+
+    Raises NotCorrectable, CorrectionInvalid, RefundTooLarge.
     """
     async with db.transaction():
         present = await _lock(order.id)
@@ -78,7 +71,7 @@ async def propose(
             raise NotCorrectable(why="open until the car has left")
         lines = await _corrected(present, readings, energy_wh)
         after = await _after(present, lines, overstay_fee_fen)
-        before = state_of(present)
+        before = applying.state_of(present)
         if after == before and present.status != "review":
             raise CorrectionInvalid(field="readings", why="nothing would change")
         view = CorrectionView(
@@ -99,10 +92,11 @@ async def propose(
         kept: Any = None if readings is None else [{"at": p.at, "meter_wh": p.meter_wh} for p in readings]
         if not await store_corrections.add_correction(view, readings=kept):
             raise NotCorrectable(why="waiting for a second person already")
-        await _note(view, "order.correction_proposed", actor_id, role, now)
+        await applying.note(view, "order.correction_proposed", actor_id, role, now)
         limit = await refunds.second_person_above(operator_company_id=present.operator_company_id)
-        if abs(view.difference_fen) <= limit:
-            await _apply(present, view, actor_id=actor_id, role=role, now=now)
+        alone = await store_corrections.moved_alone(present.id)
+        if alone + _moved(before, after) <= limit:
+            await applying.apply(present, view, actor_id=actor_id, role=role, now=now)
             await store_corrections.decide(view.id, state="applied", decided_by=None, note=None, now=now)
     return await _close_and_get(present, view.id, now)
 
@@ -114,9 +108,9 @@ async def approve(*, order: OrderView, correction_id: UUID, actor_id: UUID, role
         view = await _pending(present.id, correction_id)
         if view.requested_by == actor_id:
             raise SecondPersonNeeded
-        await _apply(present, view, actor_id=actor_id, role=role, now=now)
+        await applying.apply(present, view, actor_id=actor_id, role=role, now=now)
         await store_corrections.decide(view.id, state="applied", decided_by=actor_id, note=None, now=now)
-        await _note(view, "order.correction_approved", actor_id, role, now)
+        await applying.note(view, "order.correction_approved", actor_id, role, now)
     return await _close_and_get(present, view.id, now)
 
 
@@ -128,7 +122,7 @@ async def reject(
         present = await _lock(order.id)
         view = await _pending(present.id, correction_id)
         await store_corrections.decide(view.id, state="rejected", decided_by=actor_id, note=note, now=now)
-        await _note(view, "order.correction_rejected", actor_id, role, now)
+        await applying.note(view, "order.correction_rejected", actor_id, role, now)
     return await _get(view.id)
 
 
@@ -137,9 +131,10 @@ async def list_corrections(*, order_id: UUID) -> list[CorrectionView]:
     return await store_corrections.list_corrections(order_id)
 
 
-def state_of(order: OrderView) -> BillState:
-    """Return what a bill says now."""
-    return BillState(**{name: getattr(order, name) for name in BillState.__struct_fields__})
+def _moved(before: BillState, after: BillState) -> int:
+    """By how much the fees change, each for itself: a discount on the bill hides no movement."""
+    names = ("energy_fee_fen", "service_fee_fen", "overstay_fee_fen")
+    return sum(abs(getattr(after, name) - getattr(before, name)) for name in names)
 
 
 async def _corrected(
@@ -151,11 +146,7 @@ async def _corrected(
     if readings is not None:
         if (why := readings_problem(readings)) is not None:
             raise CorrectionInvalid(field="readings", why=why)
-        allowance = await allowances.allowance_of(session, lock=True)
-        if allowance is not None:
-            own = sum(line.included_wh for line in order.lines)
-            allowance = type(allowance)(left_wh=allowance.left_wh + own, bands=allowance.bands)
-        return metering.price(session, readings, allowance=allowance)
+        return metering.price(session, readings, allowance=await allowances.allowance_again(session, order.lines))
     if energy_wh is not None:
         prices: dict[str, tuple[int, int]] = {}
         for band in order.tariff.bands:
@@ -163,9 +154,10 @@ async def _corrected(
             if known != (band.energy_e4, band.service_e4) and band.name in energy_wh:
                 raise CorrectionInvalid(field="energy_wh", why=f"{band.name} has several prices: give readings")
         try:
-            return bill_by_band(energy_wh, prices, capped=order.user_class == "agreement")
+            bill = bill_by_band(energy_wh, prices, capped=order.user_class == "agreement")
         except KeyError as error:
             raise CorrectionInvalid(field="energy_wh", why=f"the tariff has no band {error.args[0]}") from error
+        return metering.free(bill, await allowances.allowance_again(session, order.lines))
     return Bill(lines=order.lines)
 
 
@@ -188,82 +180,6 @@ async def _after(order: OrderView, bill: Bill, overstay_fee_fen: int | None) -> 
         total_fen=gross - discount,
         lines=bill.lines,
     )
-
-
-async def _apply(order: OrderView, view: CorrectionView, *, actor_id: UUID, role: str, now: datetime) -> None:
-    """Write the corrected bill, its ledger entry and what becomes of the difference; the order is locked."""
-    if state_of(order) != view.before:
-        raise CorrectionStale
-    after = view.after
-    status = order.status
-    if status == "review":
-        status = "open"
-    elif status != "paid":
-        status = "unpaid" if after.total_fen > 0 else "free"
-    await store_corrections.remove_lines(order.id)
-    await store_orders.add_lines(order.id, after.lines)
-    values = {name: getattr(after, name) for name in BillState.__struct_fields__ if name != "lines"}
-    await store_orders.save_order(order.id, {**values, "status": status})
-    if order.status != "review":
-        await _post(order, view, now)
-    if order.status == "paid":
-        await _settle(order, view, actor_id, role, now)
-    await store_orders.answer_dispute(order.id, view.reason, actor_id, now)
-    await _note(view, "order.corrected", actor_id, role, now)
-
-
-async def _post(order: OrderView, view: CorrectionView, now: datetime) -> None:
-    before, after = view.before, view.after
-    legs = [
-        ("receivable", after.total_fen - before.total_fen),
-        ("discount", after.discount_fen - before.discount_fen),
-        ("energy_fee", before.energy_fee_fen - after.energy_fee_fen),
-        ("service_fee", before.service_fee_fen - after.service_fee_fen),
-        ("overstay_fee", before.overstay_fee_fen - after.overstay_fee_fen),
-    ]
-    moved = [leg for leg in legs if leg[1]]
-    if moved:
-        await ledger.post_entry(
-            kind="order_corrected",
-            reference_id=view.id,
-            legs=moved,
-            operator_company_id=order.operator_company_id,
-            now=now,
-        )
-
-
-async def _settle(order: OrderView, view: CorrectionView, actor_id: UUID, role: str, now: datetime) -> None:
-    """Refund the difference of a paid bill over what paid it, or ask for it; an unpaid supplement is replaced."""
-    known = await store_corrections.list_supplements(order.id)
-    net = view.difference_fen
-    for supplement in known:
-        if supplement.status == "unpaid":
-            net += supplement.amount_fen
-            await store_corrections.set_supplement(supplement.id, status="cancelled")
-    if net > 0:
-        await store_corrections.add_supplement(order.id, amount_fen=net, now=now)
-    back = -net
-    paid = [(order.id, order.payment_id), *((s.id, s.payment_id) for s in known if s.status == "paid")]
-    for paid_for, payment_id in paid:
-        for payment in await payments.list_payments(order_id=paid_for):
-            if back <= 0 or payment.id != payment_id:
-                continue
-            given = await payments.list_refunds(payment_id=payment.id)
-            left = payment.amount_fen - sum(refund.amount_fen for refund in given if refund.state != "failed")
-            part = min(back, left)
-            if part > 0:
-                await payments.refund(
-                    payment_id=payment.id,
-                    amount_fen=part,
-                    reason="订单更正",
-                    key=f"correction:{view.id}:{payment.id}",
-                    now=now,
-                    actor_id=actor_id,
-                    actor_role=role,
-                )
-                back -= part
-    if back > 0:
-        raise RefundTooLarge(field="readings", refundable_fen=-net - back)
 
 
 async def _lock(order_id: UUID) -> OrderView:
@@ -293,16 +209,3 @@ async def _close_and_get(order: OrderView, correction_id: UUID, now: datetime) -
     if order.status == "review":
         await orders.close_if_due(session_id=order.session_id, now=now)
     return await _get(correction_id)
-
-
-async def _note(view: CorrectionView, action: str, actor_id: UUID, role: str, now: datetime) -> None:
-    await audit.record(
-        actor_id=actor_id,
-        actor_role=role,
-        action=action,
-        object_kind="order",
-        object_id=view.order_id,
-        detail={"correction_id": str(view.id), "difference_fen": view.difference_fen},
-        now=now,
-        operator_company_id=view.operator_company_id,
-    )

@@ -103,7 +103,11 @@ def price(session: SessionView, points: Sequence[MeterPoint], *, allowance: Allo
     if not points:
         return Bill(lines=())
     periods = price_periods(session.tariff, start=points[0].at, end=points[-1].at)
-    bill = bill_session(points, periods, capped=session.user_class == "agreement")
+    return free(bill_session(points, periods, capped=session.user_class == "agreement"), allowance)
+
+
+def free(bill: Bill, allowance: Allowance | None) -> Bill:
+    """Free what a package includes from service fee, and keep the cap."""
     if allowance is None or allowance.left_wh <= 0:
         return bill
     return Bill(lines=tuple(keep_cap(use_allowance(bill.lines, allowance))))

@@ -109,7 +109,7 @@ async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
         if verdict == "bill":
             allowance = await allowances.allowance_of(session, lock=True)
             bill = metering.price(session, measured.points, allowance=allowance)
-        order = _new_order(session, bill, reasons, await fee_from(session), now)
+        order = new_order(session, bill, reasons, await fee_from(session), now)
         if not await store_orders.add_order(order):
             return await store_orders.find_order_of_session(session_id)
         await statements.expect(session, now=now)
@@ -118,9 +118,10 @@ async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
     return await store_orders.find_order(order.id)
 
 
-def _new_order(
+def new_order(
     session: SessionView, bill: Bill, reasons: Sequence[str], overstay_from_at: datetime, now: datetime
 ) -> OrderView:
+    """The order of an ended session: `open` until the car has left, or under `review` for these reasons."""
     return OrderView(
         id=new_id(),
         session_id=session.id,
@@ -290,7 +291,7 @@ async def pay_order(
 ) -> PaymentSheet:
     """Begin to pay an order; returns the parameters of the payment sheet. Raises NotFound, OrderNotPayable."""
     order = await get_order(order_id=order_id, account_id=account_id)
-    supplement = await supplements.find_unpaid(order_id=order_id) if order.status == "paid" else None
+    supplement = await supplements.find_unpaid(subject_id=order_id) if order.status == "paid" else None
     if order.status != "unpaid" and supplement is None:
         raise OrderNotPayable(status=order.status)
     station = await stations.get_station(station_id=order.station_id)
@@ -316,7 +317,7 @@ async def mark_paid(*, order_id: UUID, payment_id: UUID, amount_fen: int, now: d
         if order.status == "free" and await supplements.was_corrected(order_id=order_id):
             # Corrected to nothing while the payment was under way.
             await supplements.settle_amount(
-                order_id=order_id, payment_id=payment_id, paid_fen=amount_fen, total_fen=0, now=now
+                of="order", subject_id=order_id, payment_id=payment_id, paid_fen=amount_fen, total_fen=0, now=now
             )
             return
         if order.status != "unpaid":
@@ -325,7 +326,12 @@ async def mark_paid(*, order_id: UUID, payment_id: UUID, amount_fen: int, now: d
             raise ValueError(f"payment {payment_id} of {amount_fen} fen does not pay order {order_id}")
         await store_orders.save_order(order_id, {"status": "paid", "paid_at": now, "payment_id": payment_id})
         await supplements.settle_amount(
-            order_id=order_id, payment_id=payment_id, paid_fen=amount_fen, total_fen=order.total_fen, now=now
+            of="order",
+            subject_id=order_id,
+            payment_id=payment_id,
+            paid_fen=amount_fen,
+            total_fen=order.total_fen,
+            now=now,
         )
         await notifications.notify(
             recipient=order.account_id,

@@ -8,7 +8,7 @@ from backend.agreements import service as agreements
 from backend.bays import service as bays
 from backend.charging import store, store_orders
 from backend.charging.rules.states import START_WITHIN
-from backend.charging.service import statements
+from backend.charging.service import statements, supplements
 from backend.charging.service.sessions import SessionTimer, SessionView, send_start
 from backend.core import db, jobs
 from backend.core.errors import Conflict, Invalid, NotFound, Unavailable
@@ -124,6 +124,9 @@ async def start_session(
         unpaid = await store_orders.find_unpaid(account_id)
         if unpaid is not None:
             raise UnpaidOrder(order_id=str(unpaid))
+        more = await supplements.unpaid_of(account_id=account_id)
+        if more is not None and more.order_id is not None:
+            raise UnpaidOrder(order_id=str(more.order_id))
         await statements.check_paid(account_id=account_id)
         if await store.list_open(connector_ids=[connector.id]) or await store.list_open(plate_hash=vehicle.plate_hash):
             raise SessionRunning

@@ -17,9 +17,10 @@ from backend.charging import store_orders, store_statements
 from backend.charging.events import StatementMade
 from backend.charging.rules.packages import OrderFigures, bill_period
 from backend.charging.rules.words import yuan
+from backend.charging.service import supplements
 from backend.charging.store import SessionView
 from backend.charging.store_orders import OrderView
-from backend.charging.store_statements import StatementPackageView, StatementView
+from backend.charging.store_statements import StatementCorrectionView, StatementPackageView, StatementView
 from backend.core import db, jobs
 from backend.core.errors import Conflict, NotFound
 from backend.core.ids import new_id
@@ -28,7 +29,7 @@ from backend.notifications import service as notifications
 from backend.payments import service as payments
 from backend.payments.service import PaymentSheet, ledger
 
-__all__ = ["StatementPackageView", "StatementView"]
+__all__ = ["StatementCorrectionView", "StatementPackageView", "StatementView"]
 
 AFTER_MONTH = timedelta(hours=1)
 AGAIN = timedelta(hours=6)
@@ -107,11 +108,14 @@ async def make(*, due: StatementDue, now: datetime) -> StatementView | None:
         return None
     async with db.transaction():
         order_ids = await store_statements.list_unstated(**person, before=month[1])
+        # Orders, then agreements, as a correction locks them: it comes wholly before this statement or finds it.
+        orders = [order for i in order_ids if (order := await store_orders.find_order(i, lock=True)) is not None]
+        for agreement_id in sorted({period.agreement_id for period in periods}):
+            await packages.period_at(agreement_id=agreement_id, at=month[0], lock=True)
         lines = [await _package_line(period) for period in periods]
         fee = sum(line.package_fee_fen for line in lines)
         if not order_ids and not fee:
             return None
-        orders = [order for i in order_ids if (order := await store_orders.find_order(i)) is not None]
         statement = _statement(due, month, orders, lines, now)
         if not await store_statements.add_statement(statement, order_ids):
             return None
@@ -238,18 +242,24 @@ async def list_statement_orders(*, statement_id: UUID) -> list[OrderView]:
     return [order for order in found if order is not None]
 
 
+async def list_corrections(*, statement_id: UUID) -> list[StatementCorrectionView]:
+    """Return how its package lines were corrected, oldest first; who may see it is decided by the caller."""
+    return await store_statements.list_corrections(statement_id)
+
+
 async def pay_statement(
     *, statement_id: UUID, account_id: UUID, channel: str, services: Services, now: datetime
 ) -> PaymentSheet:
     """Begin to pay a statement's package fee; raises NotFound, StatementNotPayable, and what payments raise."""
     statement = await get_statement(statement_id=statement_id, account_id=account_id)
-    if statement.status != "unpaid":
+    supplement = await supplements.find_unpaid(subject_id=statement_id) if statement.status == "paid" else None
+    if statement.status != "unpaid" and supplement is None:
         raise StatementNotPayable(status=statement.status)
     return await payments.start_payment(
-        order_id=statement.id,
+        order_id=statement.id if supplement is None else supplement.id,
         operator_company_id=statement.operator_company_id,
         account_id=account_id,
-        amount_fen=statement.package_fee_fen,
+        amount_fen=statement.package_fee_fen if supplement is None else supplement.amount_fen,
         description="邻里充电 月度套餐",
         channel=channel,
         services=services,
@@ -261,11 +271,23 @@ async def mark_paid(*, statement_id: UUID, payment_id: UUID, amount_fen: int, no
     """The provider confirmed a payment: a statement it was for is paid; an order's payment is none of its."""
     async with db.transaction():
         statement = await store_statements.find_statement(statement_id, lock=True)
-        if statement is None or statement.status != "unpaid":
+        if statement is None or statement.status == "paid":
             return
-        if amount_fen != statement.package_fee_fen:
+        corrected = bool(await store_statements.list_corrections(statement_id))
+        if amount_fen != statement.package_fee_fen and not corrected:
             raise ValueError(f"payment {payment_id} of {amount_fen} fen does not pay statement {statement_id}")
-        await store_statements.mark_paid(statement_id, payment_id, now)
+        if statement.status == "unpaid":
+            await store_statements.mark_paid(statement_id, payment_id, now)
+        await supplements.settle_amount(
+            of="statement",
+            subject_id=statement_id,
+            payment_id=payment_id,
+            paid_fen=amount_fen,
+            total_fen=statement.package_fee_fen,
+            now=now,
+        )
+        if statement.status == "free":
+            return  # corrected to nothing while the payment was under way
         await notifications.notify(
             recipient=statement.account_id,
             event_key=f"statement:{statement_id}:paid",
@@ -277,7 +299,10 @@ async def mark_paid(*, statement_id: UUID, payment_id: UUID, amount_fen: int, no
 
 
 async def check_paid(*, account_id: UUID) -> None:
-    """Refuse a new session while a statement is unpaid; raises UnpaidStatement."""
+    """Refuse a new session while a statement, or what corrections added to one, is unpaid: UnpaidStatement."""
     unpaid = await store_statements.find_unpaid(account_id)
+    if unpaid is None:
+        more = await supplements.unpaid_of(account_id=account_id)
+        unpaid = None if more is None else more.statement_id
     if unpaid is not None:
         raise UnpaidStatement(statement_id=str(unpaid))
