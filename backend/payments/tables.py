@@ -160,3 +160,17 @@ class RefundRequest(Table, tablename="refund_request"):
     decided_at = Timestamptz(null=True, default=None)
     decision_note = Varchar(length=200, null=True, default=None)
     refund_id = UUID(null=True, default=None)
+
+
+class RefundLimitChange(Table, tablename="refund_limit_change"):
+    """A company's wish for another limit: lower at once, higher when a second person has said yes."""
+
+    id = UUID(primary_key=True, default=new_id)
+    operator_company_id = UUID(default=None, index=True)
+    second_person_above_fen = Integer()
+    reason = Varchar(length=200)
+    state = Varchar(length=10)
+    proposed_by = UUID(default=None)
+    proposed_at = Timestamptz()
+    decided_by = UUID(null=True, default=None)
+    decided_at = Timestamptz(null=True, default=None)
