@@ -29,9 +29,12 @@ from mqtt_bridge.topics import Topic, TopicRefused
 
 log = structlog.get_logger()
 
-LETTER_BYTES: Final = 2048
+BEYOND_CONTRACT_BYTES: Final = 2048
+"""Of a message longer than the contract allows its start is kept, to be looked at: it can never be taken."""
 LETTERS_PER_S: Final = 50
-"""Refused messages kept per second; those beyond are only counted, so that poison cannot slow the safety lane."""
+LETTER_BYTES_PER_S: Final = 128 * 1024
+"""Refused messages kept per second, whole; those beyond are only counted, so that poison cannot slow the safety lane
+nor fill the disk between two trims."""
 RETRY_S: Final = 0.5
 EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 POSTGRES_AWAY = (
@@ -65,6 +68,11 @@ class Sorted:
         self.held += other.held
 
 
+def letter_of(payload: bytes) -> bytes:
+    """What is kept of a refused message: all of it, unless it is longer than any message may be."""
+    return payload if len(payload) <= messages.MAX_PAYLOAD_BYTES else payload[:BEYOND_CONTRACT_BYTES]
+
+
 class Bridge:
     """What the links of one process share: registry, screen, the memory of states, counters."""
 
@@ -86,7 +94,8 @@ class Bridge:
         self._states: dict[str, tuple[int, int, bytes]] = {}
         self._limits: dict[tuple[str, int], BmsLimits] = {}
         self._letter_second = 0
-        self._letters_this_second = 0
+        self._letters_left = LETTERS_PER_S
+        self._letter_bytes_left = LETTER_BYTES_PER_S
         self.counters: Counter[str] = Counter()
         self.blind_since: dict[str, datetime] = {}
 
@@ -218,10 +227,14 @@ class Bridge:
         self.counters[f"refused_{cause}"] += 1
         second = int(self._monotonic())
         if second != self._letter_second:
-            self._letter_second, self._letters_this_second = second, 0
-        self._letters_this_second += 1
-        if self._letters_this_second > LETTERS_PER_S:
+            self._letter_second = second
+            self._letters_left, self._letter_bytes_left = LETTERS_PER_S, LETTER_BYTES_PER_S
+        kept = letter_of(message.payload)
+        if not self._letters_left or len(kept) > self._letter_bytes_left:
+            self.counters["letters_not_kept"] += 1
             return
+        self._letters_left -= 1
+        self._letter_bytes_left -= len(kept)
         sorted_.held.append(message)
         letter = Letter(
             received_at=message.received_at,
@@ -230,7 +243,7 @@ class Bridge:
             topic=message.topic[:300].replace("\x00", ""),
             device_id=None if device is None else device.id,
             size=len(message.payload),
-            payload_cipher=self._sealer.seal(message.payload[:LETTER_BYTES]),
+            payload_cipher=self._sealer.seal(kept),
         )
         sorted_.letters.append(letter)
 
@@ -253,7 +266,7 @@ class Bridge:
                     break
                 row = sorted_.rows.pop()
                 sorted_.counts["not_storable"] += 1
-                cipher = row.payload[:LETTER_BYTES] if row.sealed else self._sealer.seal(row.payload[:LETTER_BYTES])
+                cipher = row.payload if row.sealed else self._sealer.seal(row.payload)
                 sorted_.letters.append(
                     Letter(row.received_at, "not_storable", "", row.channel, row.device_id, len(row.payload), cipher)
                 )

@@ -1,8 +1,9 @@
 """Client ids held by lease: PostgreSQL advisory locks of one connection, given back by the kernel when a bridge dies.
 
-A broker queues what is sent to a persistent session while its client is away, and a shared subscription goes on giving
-a dead client its share. So the ids are few and stable (`bridge_lane`): a bridge takes a free one that is registered
-before it makes another, and drains those whose holder is gone.
+Each bridge has a lane of the safety lane: a session of its own that hears everything. A broker queues what is sent to a
+persistent session while its client is away, so the ids are few and stable (`bridge_lane`): a bridge takes a free one
+that is registered before it makes another, and drains those whose holder is gone. The telemetry lane is one session
+for all bridges; whoever holds `TELEMETRY` carries it, and a twin takes it over with its queue.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ import structlog
 log = structlog.get_logger()
 
 LOCK_CLASS: Final = 7_711_203
+TELEMETRY: Final = -1
+"""The lease of the telemetry lane, beside the numbers of the lanes."""
 ADOPT_AFTER_CHECKS: Final = 2
 """A lane must be seen free so often before a twin drains it: its own bridge may just be starting again."""
 
@@ -28,9 +31,8 @@ class Lanes:
         self._now = now
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._seen_free: dict[int, int] = {}
+        self._turn = asyncio.Lock()
         self.held: set[int] = set()
-        self.others = False
-        """Whether other lanes than our own were registered when last looked."""
 
     async def take_own(self) -> int:
         """Hold the lowest free lane, registering a new one when all are held; waits for PostgreSQL."""
@@ -46,7 +48,6 @@ class Lanes:
                             number,
                             self._now(),
                         )
-                        self.others = any(other != number for other in numbers)
                         return number
             except (
                 OSError,
@@ -58,34 +59,50 @@ class Lanes:
                 log.warning("lanes_wait_for_postgresql", error=type(error).__name__)
             await asyncio.sleep(1)
 
-    async def find_abandoned(self) -> list[int]:
-        """Lanes whose holder is gone, now held by us to be drained. Call it every few seconds.
+    async def hold(self, lease: int) -> bool:
+        """Hold a lease if nobody else does; returns whether we do. Call it every few seconds, held or not.
 
-        When the connection was lost meanwhile, our own lanes are locked again first; one that a twin took is dropped.
+        When the connection was lost meanwhile, our own leases are taken again first; one that a twin took is dropped.
         """
-        connection = await self._connect()
-        found = []
-        numbers = await self._numbers(connection)
-        self.others = any(number not in self.held for number in numbers)
-        for number in numbers:
-            if number in self.held:
-                continue
-            if not await self._lock(connection, number):
-                self._seen_free.pop(number, None)
-                continue
-            self._seen_free[number] = self._seen_free.get(number, 0) + 1
-            if self._seen_free[number] < ADOPT_AFTER_CHECKS:
-                await self._unlock(connection, number)
-                continue
-            self._seen_free.pop(number)
-            found.append(number)
-        return found
+        async with self._turn:
+            connection = await self._connect()
+            if lease in self.held:
+                await connection.execute("SELECT 1")
+                return True
+            return await self._lock(connection, lease)
+
+    async def find_abandoned(self) -> list[int]:
+        """Lanes whose holder is gone, now held by us to be drained. Call it every few seconds."""
+        async with self._turn:
+            connection = await self._connect()
+            found = []
+            for number in await self._numbers(connection):
+                if number in self.held:
+                    continue
+                if not await self._lock(connection, number):
+                    self._seen_free.pop(number, None)
+                    continue
+                self._seen_free[number] = self._seen_free.get(number, 0) + 1
+                if self._seen_free[number] < ADOPT_AFTER_CHECKS:
+                    await self._unlock(connection, number)
+                    continue
+                self._seen_free.pop(number)
+                found.append(number)
+            return found
 
     async def retire(self, number: int) -> None:
         """Give a drained lane up for good."""
-        connection = await self._connect()
-        await connection.execute("DELETE FROM bridge_lane WHERE number = $1", number)
-        await self._unlock(connection, number)
+        async with self._turn:
+            connection = await self._connect()
+            if number in self.held:
+                await connection.execute("DELETE FROM bridge_lane WHERE number = $1", number)
+                await self._unlock(connection, number)
+
+    async def give_back(self, number: int) -> None:
+        """Let go of a lane, if we hold it still: one that could not be drained stays registered, and is found again."""
+        async with self._turn:
+            if number in self.held:
+                await self._unlock(await self._connect(), number)
 
     async def close(self) -> None:
         """Give all lanes back; they stay registered."""
@@ -95,7 +112,16 @@ class Lanes:
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
-                self._dsn, timeout=5, command_timeout=10, server_settings={"application_name": "linli-bridge-lanes"}
+                self._dsn,
+                timeout=5,
+                command_timeout=10,
+                # A machine that is gone does not close its connections: PostgreSQL finds out in some 10 s, not hours.
+                server_settings={
+                    "application_name": "linli-bridge-lanes",
+                    "tcp_keepalives_idle": "4",
+                    "tcp_keepalives_interval": "2",
+                    "tcp_keepalives_count": "3",
+                },
             )
             for number in sorted(self.held):
                 self.held.discard(number)

@@ -1,8 +1,9 @@
 """One MQTT 5 connection on the asyncio loop: paho for the protocol, our own reading of PUBLISH, acks by hand.
 
 paho reads a packet by three or more `recv` calls and builds an object around it; here one `recv` fills a buffer and
-PUBLISH packets are cut out of it, everything else is left to paho. A message is acknowledged by `ack` after it is
-durable, never by itself, and many acknowledgements leave in one write. Reconnects by itself, with backoff, for ever.
+PUBLISH packets are cut out of it, everything else is left to paho, one packet at a time: its `loop_read` reads as many
+as it has publishes on their way, and a PUBLISH among them would be swallowed. A message is acknowledged by `ack` after
+it is durable, never by itself, and many acknowledgements leave in one write. Reconnects by itself, for ever.
 """
 
 import asyncio
@@ -86,9 +87,9 @@ class _Client(paho.Client):
                     break
                 if cut:
                     continue
-            code = self.loop_read()
-            if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                return code
+            code = self._packet_read()
+            if code > 0:
+                return self._loop_rc_handle(code)
         # At the end paho reads once more, finds it, and tells `on_disconnect`.
         return self.loop_read() if ended else MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -175,6 +176,7 @@ class Link:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_socket_open = self._on_socket_open
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_register_write
@@ -182,9 +184,12 @@ class Link:
         self.client_id = client_id
         self.arrived = asyncio.Event()
         self.connected = asyncio.Event()
+        self.subscribed = asyncio.Event()
+        """The broker has confirmed what we asked for: nothing sent from now on passes us by."""
         self.connected_at: datetime | None = None
         self.connection = 0
         self.taken_over = False
+        self._running = False
         self._inbox: list[Incoming] = []
         self._gone = asyncio.Event()
         self._published: dict[int, asyncio.Future[None]] = {}
@@ -195,6 +200,7 @@ class Link:
     async def run(self) -> None:
         """Stay connected until cancelled."""
         backoff = 0.1
+        self._running = True
         misc = asyncio.create_task(self._misc())
         try:
             while not self.taken_over:
@@ -212,6 +218,7 @@ class Link:
                 await asyncio.sleep(backoff * random.uniform(0.5, 1.0))
                 backoff = min(backoff * 2, LONGEST_BACKOFF_S)
         finally:
+            self._running = False
             misc.cancel()
             self._close()
 
@@ -257,11 +264,11 @@ class Link:
         if self._unwanted and self.connected.is_set():
             self._client.unsubscribe(self._unwanted)
 
-    def change(self, *, wanted: Sequence[str], unwanted: Sequence[str]) -> None:
-        """Subscribe to `wanted`, then unsubscribe from `unwanted`: in this order nothing falls between the two."""
-        self._filters, self._unwanted = list(wanted), list(unwanted)
-        if self.connected.is_set():
-            self._subscribe()
+    def renew(self) -> None:
+        """Be as new, to `run` again: what was taken and not acknowledged comes again."""
+        self._close()
+        self.taken_over = False
+        self.take()
 
     async def end_session(self) -> None:
         """Disconnect and have the broker forget the session."""
@@ -287,6 +294,7 @@ class Link:
 
     def _close(self) -> None:
         self.connected.clear()
+        self.subscribed.clear()
         self._client._sock_close()
 
     async def _misc(self) -> None:
@@ -332,10 +340,17 @@ class Link:
         if self.connected.is_set():
             log.warning("mqtt_disconnected", client=self.client_id, reason=str(reason))
         self.connected.clear()
+        self.subscribed.clear()
         for future in self._published.values():
             if not future.done():
                 future.set_exception(NotConnected(self.client_id))
         self._gone.set()
+
+    def _on_subscribe(self, _client: Any, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            log.error("mqtt_subscription_refused", client=self.client_id, reasons=[str(reason) for reason in reasons])
+        else:
+            self.subscribed.set()
 
     def _on_publish(self, _client: Any, _userdata: Any, mid: int, _reason: Any, _properties: Any) -> None:
         future = self._published.get(mid)
@@ -348,7 +363,9 @@ class Link:
         self._loop.call_soon_threadsafe(self._watch, sock)
 
     def _watch(self, sock: Any) -> None:
-        if sock.fileno() >= 0:
+        if not self._running:  # cancelled while a thread was connecting: this connection is nobody's
+            self._close()
+        elif sock.fileno() >= 0:
             self._loop.add_reader(sock, self._on_readable)
 
     def _on_socket_close(self, _client: Any, _userdata: Any, sock: Any) -> None:

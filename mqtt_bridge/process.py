@@ -1,4 +1,4 @@
-"""The bridge's process: its lane, its links, the lanes of dead twins, commands, the sight report, counters."""
+"""The bridge's process: its lane, the telemetry lane by lease, the lanes of dead twins, commands, sight, counters."""
 
 import asyncio
 import contextlib
@@ -13,15 +13,13 @@ from redis.asyncio import Redis
 from mqtt_bridge import topics
 from mqtt_bridge.bridge import POSTGRES_AWAY, Bridge
 from mqtt_bridge.commands import Commands
-from mqtt_bridge.lanes import Lanes
+from mqtt_bridge.lanes import TELEMETRY, Lanes
 from mqtt_bridge.link import Link
 from mqtt_bridge.seal import Sealer
 from mqtt_bridge.settings import Settings
 
 log = structlog.get_logger()
 
-PLAIN: Final = topics.telemetry_filter()
-SHARED: Final = f"$share/linli/{PLAIN}"
 SIGHT_EVERY_S: Final = 2.0
 LANES_EVERY_S: Final = 3.0
 COUNTERS_EVERY_S: Final = 30.0
@@ -30,8 +28,9 @@ BLIND_AFTER_S: Final = 5.0
 """A database or Valkey that was away for longer makes the bridge blind: devices may have spoken unheard."""
 
 _SIGHT = """
-    INSERT INTO platform_sight (name, role, sighted_since, seen_at) VALUES ($1, 'bridge', $2, $3)
-    ON CONFLICT (name) DO UPDATE SET sighted_since = excluded.sighted_since, seen_at = excluded.seen_at
+    INSERT INTO platform_sight (name, role, sighted_since, seen_at) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (name) DO UPDATE SET role = excluded.role, sighted_since = excluded.sighted_since,
+        seen_at = excluded.seen_at
 """
 
 
@@ -58,24 +57,27 @@ class Process:
         self._now = now
         self._lanes = Lanes(dsn=settings.database_url, now=now)
         self._blind_until: datetime | None = None
+        self._carries = asyncio.Event()
+        self._abandoned: asyncio.Queue[int] = asyncio.Queue()
 
     async def run(self) -> None:
-        """Hold a lane and work, until cancelled; without the lane, take another."""
-        try:
-            while True:
+        """Hold a lane and work, until cancelled; without the lane, give all leases back and take another."""
+        while True:
+            try:
                 number = await self._lanes.take_own()
                 log.info("lane_taken", lane=number)
-                try:
-                    await self._work(number)
-                except LaneLost:
-                    log.warning("lane_lost", lane=number)
-        finally:
-            with contextlib.suppress(*POSTGRES_AWAY):
-                await self._lanes.close()
+                await self._work(number)
+            except LaneLost:
+                log.warning("lane_lost")
+            finally:
+                with contextlib.suppress(*POSTGRES_AWAY):
+                    await self._lanes.close()
+            self._lanes = Lanes(dsn=self._settings.database_url, now=self._now)
+            self._carries.clear()
+            self._abandoned = asyncio.Queue()
 
     async def _work(self, number: int) -> None:
-        safety, telemetry = self._safety_link(number), self._telemetry_link(number)
-        self._share_telemetry(telemetry, alone=not self._lanes.others)
+        safety, telemetry = self._safety_link(number), self._telemetry_link()
         commands = Commands(
             dsn=self._settings.database_url,
             pool=self._pool,
@@ -85,12 +87,12 @@ class Process:
         )
         jobs: list[Awaitable[None]] = [
             safety.run(),
-            telemetry.run(),
             self._bridge.carry_safety(safety),
-            self._bridge.carry_telemetry(telemetry),
+            self._carry_telemetry(telemetry),
             commands.run(),
             self._report_sight(safety, telemetry),
-            self._watch_lanes(number, safety, telemetry),
+            self._watch_leases(number, safety),
+            self._drain_abandoned(safety),
             self._log_counters(commands),
             self._read_retained(number, safety),
         ]
@@ -106,24 +108,42 @@ class Process:
             receive_maximum=self._settings.receive_maximum,
         )
 
-    def _telemetry_link(self, number: int) -> Link:
+    def _telemetry_link(self) -> Link:
         return Link(
             url=self._settings.mqtt_url,
-            client_id=f"linli-bridge-telemetry-{number}",
-            filters=[SHARED],
+            client_id="linli-bridge-telemetry",
+            filters=[topics.telemetry_filter()],
             now=self._now,
             session_expiry_s=self._settings.session_expiry_s,
             receive_maximum=self._settings.receive_maximum,
         )
 
-    @staticmethod
-    def _share_telemetry(link: Link, *, alone: bool) -> None:
-        """Share the telemetry with the twins; alone, take it by a plain subscription.
+    async def _carry_telemetry(self, link: Link) -> None:
+        """Carry the telemetry lane whenever its lease is ours. A twin that has it takes the session from us.
 
-        Mosquitto forgets the shared subscriptions of its sessions when it is restarted (2.0.11; it keeps plain ones):
-        what devices send before the bridge is back finds no subscriber then. Between the two ways messages come twice.
+        One session and a plain subscription, because Mosquitto forgets shared ones at its restart (2.0.11) and gives a
+        dead member its share: docs/decisions/160.
         """
-        link.change(wanted=[PLAIN if alone else SHARED], unwanted=[SHARED if alone else PLAIN])
+        while True:
+            await self._carries.wait()
+            log.info("telemetry_lane_taken")
+            carrying = [asyncio.create_task(work) for work in (link.run(), self._bridge.carry_telemetry(link))]
+            losing = asyncio.create_task(self._lease_lost())
+            try:
+                done, _ = await asyncio.wait([*carrying, losing], return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (*carrying, losing):
+                    task.cancel()
+                await asyncio.gather(*carrying, losing, return_exceptions=True)
+            log.warning("telemetry_lane_lost")
+            link.renew()
+            await asyncio.sleep(1)
+
+    async def _lease_lost(self) -> None:
+        while self._carries.is_set():  # noqa: ASYNC110  an Event has no "until cleared"
+            await asyncio.sleep(0.2)
 
     async def _read_retained(self, number: int, safety: Link) -> None:
         await safety.connected.wait()
@@ -142,54 +162,61 @@ class Process:
             if max(waiting, default=0.0) > BLIND_AFTER_S:
                 self._blind_until = now
                 continue
-            if not (safety.connected.is_set() and telemetry.connected.is_set()):
+            carries = self._carries.is_set()
+            if not safety.connected.is_set() or (carries and not telemetry.connected.is_set()):
                 continue
-            since = max(at for at in (safety.connected_at, telemetry.connected_at, self._blind_until) if at is not None)
+            links = (safety, telemetry) if carries else (safety,)
+            known = (*(link.connected_at for link in links), self._blind_until)
+            since = max(at for at in known if at is not None)
+            # Only who carries the telemetry sees; until a twin took over from a dead one, the platform is blind.
             try:
-                await self._pool.execute(_SIGHT, self._name, since, now)
+                await self._pool.execute(_SIGHT, self._name, "bridge" if carries else "standby", since, now)
             except POSTGRES_AWAY:
                 self._blind_until = now
 
-    async def _watch_lanes(self, number: int, safety: Link, telemetry: Link) -> None:
-        """Keep our lane, drain those whose bridge is gone, and share the telemetry while there are twins."""
-        shared = self._lanes.others
+    async def _watch_leases(self, number: int, safety: Link) -> None:
+        """Keep our lane and the telemetry lane when nobody has it, and find lanes whose bridge is gone."""
         while True:
-            await asyncio.sleep(LANES_EVERY_S)
             try:
-                abandoned = await self._lanes.find_abandoned()
-                if number not in self._lanes.held or safety.taken_over or telemetry.taken_over:
+                if await self._lanes.hold(TELEMETRY):
+                    self._carries.set()
+                else:
+                    self._carries.clear()
+                if number not in self._lanes.held or safety.taken_over:
                     raise LaneLost
-                for other in abandoned:
-                    log.warning("draining_lane_of_a_dead_twin", lane=other)
-                    await self._drain(other)
-                    await self._lanes.retire(other)
-                if self._lanes.others != shared:
-                    shared = self._lanes.others
-                    self._share_telemetry(telemetry, alone=not shared)
+                await asyncio.sleep(LANES_EVERY_S)
+                for other in await self._lanes.find_abandoned():
+                    self._abandoned.put_nowait(other)
             except POSTGRES_AWAY as error:
-                log.warning("lanes_not_watched", error=type(error).__name__)
+                log.warning("leases_not_watched", error=type(error).__name__)
+                await asyncio.sleep(1)
+
+    async def _drain_abandoned(self, safety: Link) -> None:
+        """Drain the lanes of dead twins, once we hear ourselves all that they would have heard."""
+        while True:
+            number = await self._abandoned.get()
+            log.warning("draining_lane_of_a_dead_twin", lane=number)
+            try:
+                await safety.subscribed.wait()
+                await self._drain(number)
+                await self._lanes.retire(number)
+            except POSTGRES_AWAY as error:
+                log.warning("lane_not_drained", lane=number, error=type(error).__name__)
+            with contextlib.suppress(*POSTGRES_AWAY):
+                await self._lanes.give_back(number)
 
     async def _drain(self, number: int) -> None:
-        """Carry what a dead twin's sessions hold, ask for nothing new, and have the broker forget them."""
-        safety, telemetry = self._safety_link(number), self._telemetry_link(number)
-        carrying = [
-            asyncio.create_task(work)
-            for work in (
-                safety.run(),
-                telemetry.run(),
-                self._bridge.carry_safety(safety),
-                self._bridge.carry_telemetry(telemetry),
-            )
-        ]
+        """Carry what a dead twin's session holds, ask for nothing new, and have the broker forget it."""
+        link = self._safety_link(number)
+        carrying = [asyncio.create_task(work) for work in (link.run(), self._bridge.carry_safety(link))]
         try:
-            await safety.connected.wait()
-            await telemetry.connected.wait()
-            safety.unsubscribe()
-            telemetry.change(wanted=[], unwanted=[PLAIN, SHARED])
-            while not all(link.idle_s() > DRAINED_AFTER_S for link in (safety, telemetry)):  # noqa: ASYNC110  time passes
+            await link.connected.wait()
+            link.unsubscribe()
+            while link.idle_s() <= DRAINED_AFTER_S:
+                if link.taken_over:
+                    return
                 await asyncio.sleep(0.5)
-            for link in (safety, telemetry):
-                await link.end_session()
+            await link.end_session()
         finally:
             for task in carrying:
                 task.cancel()

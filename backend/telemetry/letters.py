@@ -1,7 +1,8 @@
 """Dead letters: messages that were refused, with the cause; listed, counted, and replayed once the cause is mended.
 
 A replay is the message as it arrived, at the time it arrived, by the lane it came on: repeats change nothing, order is
-(boot, seq) as ever. The first 2 KiB of a refused message are kept, so a longer one cannot be replayed.
+(boot, seq) as ever. A refused message is kept whole up to the contract's 16 KiB; of a longer one, which no replay could
+make acceptable, only the start.
 """
 
 from collections import Counter
@@ -23,7 +24,6 @@ from mqtt_bridge import messages, topics
 from mqtt_bridge.messages import LastWill, Refused
 from mqtt_bridge.topics import TopicRefused
 
-KEPT_BYTES = 2048
 STORED, REPEAT = "stored", "repeat"
 
 
@@ -125,17 +125,21 @@ async def replay(*, letter_id: int, now: datetime) -> LetterView:
             raise NotFound(kind="dead_letter")
         if row["replay_outcome"] in (STORED, REPEAT):
             raise LetterNotReplayable(reason="It was taken before.")
-        if row["size"] > KEPT_BYTES:
-            raise LetterNotReplayable(reason=f"Of its {row['size']} bytes the first {KEPT_BYTES} are kept.")
-        outcome = await _take(row, now)
+        if row["size"] > messages.MAX_PAYLOAD_BYTES:
+            raise LetterNotReplayable(
+                reason=f"It has {row['size']} bytes; a message may have {messages.MAX_PAYLOAD_BYTES}."
+            )
+        payload = crypto.decrypt_bytes(row["payload_cipher"])
+        if len(payload) < row["size"]:
+            raise LetterNotReplayable(reason=f"Of its {row['size']} bytes the first {len(payload)} were kept.")
+        outcome = await _take(row, payload, now)
         await store_letters.mark_replayed(letter_id, outcome, now)
         fields = {**dict(row), "replayed_at": now, "replay_outcome": outcome}
         del fields["payload_cipher"]
     return LetterView(**fields)
 
 
-async def _take(row: Any, now: datetime) -> str:
-    payload = crypto.decrypt_bytes(row["payload_cipher"])
+async def _take(row: Any, payload: bytes, now: datetime) -> str:
     try:
         topic = topics.parse(row["topic"])
         device = await stations.find_device(code=topic.device)
@@ -186,7 +190,7 @@ async def keep_refused(*, items: Sequence[tuple[Item, str, str]], counts: Counte
                     topic,
                     item.device_id,
                     len(item.payload),
-                    crypto.encrypt(item.payload[:KEPT_BYTES]),
+                    crypto.encrypt(item.payload),
                 )
                 for item, cause, topic in items
             ]

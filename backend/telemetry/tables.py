@@ -47,7 +47,10 @@ class DeviceMessage(Table, tablename="device_message"):
 
 
 class DeadLetter(Table, tablename="dead_letter"):
-    """A message that was refused, with the cause. Bounded: the newest are kept. `payload_cipher` is its first 2 KiB."""
+    """A message that was refused, with the cause. Bounded: the newest are kept.
+
+    `payload_cipher` is the whole of it, or the start of one that is longer than the contract allows.
+    """
 
     id = BigSerial(primary_key=True)
     received_at = Timestamptz(index=True)

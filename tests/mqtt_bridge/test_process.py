@@ -1,6 +1,7 @@
 """The bridge as a process, on a real broker: what it stores, what it refuses, and being killed."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -192,8 +193,10 @@ class TestKilled:
     async def test_leaves_its_queue_to_a_twin(
         self, demo: DemoStation, bridges: Bridges, devices: Devices, valkey: Redis
     ) -> None:
-        first, second = bridges.start(), bridges.start()
-        await until(lambda: count("SELECT count(*) = 2 FROM platform_sight WHERE role = 'bridge'"))
+        first = bridges.start()
+        await until(lambda: count("SELECT count(*) FROM platform_sight WHERE role = 'bridge'"))
+        second = bridges.start()
+        await until(lambda: count("SELECT count(*) FROM platform_sight WHERE role = 'standby'"))
         first.kill()
         first.wait()
         charger = topic(demo, "charger", demo.ac.charger.code, "telemetry")
@@ -207,6 +210,57 @@ class TestKilled:
         await until(all_there, seconds=40)
         await until(lambda: count("SELECT count(*) = 1 FROM bridge_lane"))
         assert second.poll() is None
+
+    async def test_two_killed_in_turn_thirty_times_strand_nothing(
+        self, demo: DemoStation, bridges: Bridges, devices: Devices, valkey: Redis, mosquitto: MosquittoServer
+    ) -> None:
+        """Under load in both lanes, with commands on their way, and the broker restarted twice meanwhile."""
+        running = [bridges.start(), bridges.start()]
+        await until(lambda: count("SELECT count(*) FROM platform_sight WHERE role = 'bridge'"))
+        smoke = topic(demo, "smoke", demo.smoke.code, "event")
+        charger = topic(demo, "charger", demo.ac.charger.code, "telemetry")
+        chance = random.Random(3)
+        said_seqs: dict[str, set[int]] = {"event": set(), "telemetry": set()}
+        number = 0
+        for kill in range(30):
+            for _ in range(chance.randrange(4)):
+                await telemetry.send_command(
+                    device_code=demo.ac.charger.code,
+                    name="set_limit",
+                    args={"connector": 1, "power_w": 7000},
+                    now=now(),
+                    actor="test",
+                )
+            for _ in range(150):
+                where, kind, channel = (
+                    (smoke, "smoke", "event") if number % 3 == 0 else (charger, "charger", "telemetry")
+                )
+                devices.publish(where, said.payload(kind, channel, at=now(), seq=number))
+                said_seqs[channel].add(number)
+                number += 1
+                await asyncio.sleep(0.003)
+            which = chance.randrange(2)
+            running[which].kill()
+            running[which].wait()
+            if kill in (10, 20):
+                await asyncio.to_thread(mosquitto.stop)
+                await asyncio.to_thread(mosquitto.start)
+            if kill % 3:
+                await asyncio.sleep(chance.random())
+            running[which] = bridges.start()
+        await until(devices.are_connected)
+        devices.flush()
+        await until(lambda: stored("event")(len(said_seqs["event"])), seconds=60)
+
+        async def all_there() -> bool:
+            parsed = [messages.parse("charger", "telemetry", i.payload) for i in await stream_items(valkey)]
+            return {p.seq for p in parsed if isinstance(p, messages.ChargerTelemetry)} == said_seqs["telemetry"]
+
+        await until(all_there, seconds=60)
+        assert await count("SELECT count(*) FROM device_message") == len(said_seqs["event"])
+        jobs = "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'telemetry.device_message'"
+        assert await count(jobs) == len(said_seqs["event"])
+        await until(lambda: count("SELECT count(*) <= 2 FROM bridge_lane"), seconds=40)
 
 
 class TestIngestKilled:
@@ -274,7 +328,7 @@ class TestFaults:
     async def test_misses_nothing_that_devices_say_to_a_restarted_broker_before_it_is_back(
         self, demo: DemoStation, bridges: Bridges, devices: Devices, valkey: Redis, mosquitto: MosquittoServer
     ) -> None:
-        """Mosquitto 2.0.11 forgets shared subscriptions at its restart; one bridge alone does not depend on them."""
+        """Mosquitto 2.0.11 forgets shared subscriptions at its restart: the bridges use none."""
         process = bridges.start()
         await until(lambda: count("SELECT count(*) FROM platform_sight WHERE role = 'bridge'"))
         process.kill()

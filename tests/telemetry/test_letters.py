@@ -11,6 +11,8 @@ from backend.core import crypto, db
 from backend.core.services import Services
 from backend.stations import store_devices
 from backend.telemetry import letters, store_letters
+from mqtt_bridge.bridge import letter_of
+from mqtt_bridge.messages import MAX_PAYLOAD_BYTES
 from tests.cast import LI, SUN, ZHOU
 from tests.factories.accounts import log_in
 from tests.factories.stations import DemoStation, add_demo_station
@@ -25,7 +27,7 @@ async def demo(database: object) -> DemoStation:
 
 async def keep(topic: str, body: bytes, *, device_id: Any, now: datetime, cause: str = "unknown_connector") -> int:
     """Keep a letter as the bridge does, and return its number."""
-    row = (now, cause, "", topic, device_id, len(body), crypto.encrypt(body[:2048]))
+    row = (now, cause, "", topic, device_id, len(body), crypto.encrypt(letter_of(body)))
     await store_letters.add_letters([row])
     number: int = await db.fetchval("SELECT max(id) FROM dead_letter")
     return number
@@ -72,9 +74,18 @@ class TestReplay:
         letter = await keep(f"{smoke}/{demo.smoke.code}/event", good, device_id=demo.smoke.id, now=now)
         assert (await letters.replay(letter_id=letter, now=now)).replay_outcome == "refused: revoked_device"
 
+    async def test_takes_a_message_as_long_as_the_contract_allows(self, demo: DemoStation, now: datetime) -> None:
+        topic = f"ev/v1/{demo.station.code}/smoke/{demo.smoke.code}/event"
+        body = payload("smoke", "event", at=now, detail="")
+        body = body.replace(b'"detail":""', b'"detail":"' + b"x" * (MAX_PAYLOAD_BYTES - len(body)) + b'"')
+        assert len(body) == MAX_PAYLOAD_BYTES
+        letter = await keep(topic, body, device_id=None, now=now, cause="unknown_device")
+        assert (await letters.replay(letter_id=letter, now=now)).replay_outcome == "stored"
+        assert crypto.decrypt_bytes(await db.fetchval("SELECT payload FROM device_message")) == body
+
     async def test_refuses_what_was_not_kept_whole(self, demo: DemoStation, now: datetime) -> None:
         topic = f"ev/v1/{demo.station.code}/smoke/{demo.smoke.code}/event"
-        body = msgspec.json.encode({"msg_id": "x" * 3000})
+        body = msgspec.json.encode({"msg_id": "x" * MAX_PAYLOAD_BYTES})
         letter = await keep(topic, body, device_id=demo.smoke.id, now=now)
         with pytest.raises(letters.LetterNotReplayable):
             await letters.replay(letter_id=letter, now=now)
