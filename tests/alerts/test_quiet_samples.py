@@ -193,6 +193,40 @@ class TestAQuietSample:
             assert observe(quick, at, reading, quickly=True) == expected
             assert memory(quick) == memory(whole)
 
+    @pytest.mark.parametrize(
+        ("steps_", "code"),
+        [
+            ([{"soc": 16.0}], "soc_jump"),
+            ([{"same": True, "times": 13}] * 12, "sensor_stuck"),
+            ([{"power_w": 29_999, "gap_s": 60.0, "times": 13}, {"times": 2}], "charge_slow"),
+            (
+                [
+                    {"power_w": 29_999, "gap_s": 60.0, "times": 8},
+                    {"power_w": 48_000},
+                    {"power_w": 29_999, "gap_s": 60.0, "times": 13},
+                ],
+                "charge_slow",
+            ),
+            ([{"meter": 0, "times": 13}, {"meter": 0, "times": 3}], "meter_frozen"),
+            ([{"rise": 1, "gap_s": 15.0, "times": 9}], "battery_temp_slope"),
+            ([{"rise": 6, "times": 3}], "battery_temp_jump"),
+            ([{"spread": 15, "times": 2}], "battery_temp_spread"),
+            ([{"insulation_ohm_per_v": 500.0, "times": 2}], "insulation_low"),
+            ([{"meter": 5000, "times": 13}, {"meter": 5000, "times": 3}], "energy_above_battery"),
+            ([{"bms": None, "insulation_ohm_per_v": None, "times": 3}], "battery_data_missing"),
+            ([{"flags": ["charge_forbidden"], "times": 2}], "charge_forbidden"),
+        ],
+    )
+    def test_is_not_the_one_that_a_rule_fires_at(self, steps_: list[dict[str, Any]], code: str) -> None:
+        car = CarLimits("unknown", capacity_wh=60_000)
+        quick, whole = ConnectorWatch("dc", car=car, offer_w=60_000), ConnectorWatch("dc", car=car, offer_w=60_000)
+        said: list[str] = []
+        for at, reading in readings([{"times": 13}, *({"times": 1, **step} for step in steps_)]):
+            expected = observe(whole, at, reading, quickly=False)
+            said += [finding.code for finding in expected]
+            assert observe(quick, at, reading, quickly=True) == expected
+        assert code in said
+
     def test_is_the_rule_in_a_charge_that_goes_well(self) -> None:
         watch = ConnectorWatch("dc", car=CarLimits("lfp", temp_limit_c=60, capacity_wh=60_000), offer_w=60_000)
         made = readings([{"times": 200}, {"rise": 1, "times": 1}, {"times": 100}])
