@@ -56,6 +56,7 @@ class BillStateOut(msgspec.Struct, frozen=True, kw_only=True):
     energy_fee_fen: Annotated[int, Meta(description="fen")]
     service_fee_fen: Annotated[int, Meta(description="fen")]
     overstay_fee_fen: Annotated[int, Meta(description="fen")]
+    parking_fee_fen: Annotated[int, Meta(description="fen")]
     discount_fen: Annotated[int, Meta(description="fen")]
     total_fen: Annotated[int, Meta(description="fen")]
     lines: list[LineOut]

@@ -30,7 +30,7 @@ class QuoteBody(msgspec.Struct, frozen=True):
 
 
 class QuoteOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What it would cost, by line. Overstay and parking are not part of it; packages are not used up by it."""
+    """What it would cost, by line, with parking while it charges; without overstay, and no package is used up."""
 
     connector_id: UUID
     station_id: UUID
@@ -78,7 +78,7 @@ class QuoteController(Controller):
             starts_at=found.starts_at,
             ends_at=found.ends_at,
             power_w=found.power_w,
-            cost=cost_out(found.bill),
+            cost=cost_out(found.bill, parking_fee_fen=found.parking_fee_fen),
         )
 
 

@@ -31,16 +31,17 @@ async def present(session: SessionView, *, clock: Clock, locale: str) -> tuple[S
         bill = Bill(lines=())
         if not {"rollback", "reset"} & set(measured.doubts):
             bill = metering.price(session, measured.points, allowance=allowance)
-        fee = 0
+        fee, parking = 0, orders.parking_fee(session, until=now) if bill.energy_wh else 0
     else:
         bill = Bill(lines=order.lines)
-        fee = order.overstay_fee_fen
-        if order.status == "open":
+        fee, parking = order.overstay_fee_fen, order.parking_fee_fen
+        if order.status == "open" and bill.energy_wh:
+            parking = orders.parking_fee(session, until=now)
             fee = await orders.current_overstay_fee(session, overstay_from_at=order.overstay_from_at or now, until=now)
     shown = session_out(
         session,
         state=states.get(session.connector_id),
-        cost=cost_out(bill, overstay_fee_fen=fee),
+        cost=cost_out(bill, overstay_fee_fen=fee, parking_fee_fen=parking),
         order_id=None if order is None else order.id,
         locale=locale,
     )
@@ -87,5 +88,7 @@ def _with_sample(
 ) -> SessionOut:
     cost: CostOut = shown.cost
     if session.started_at is not None and state.meter_wh is not None and state.observed_at is not None:
-        cost = cost_out(meter.take(MeterPoint(state.observed_at, state.meter_wh)))
+        bill = meter.take(MeterPoint(state.observed_at, state.meter_wh))
+        parking = orders.parking_fee(session, until=state.observed_at) if bill.energy_wh else 0
+        cost = cost_out(bill, parking_fee_fen=parking)
     return session_out(session, state=state, cost=cost, order_id=shown.order_id, locale=locale)

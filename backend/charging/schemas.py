@@ -54,6 +54,7 @@ class CostOut(msgspec.Struct, frozen=True, kw_only=True):
     energy_fee_fen: Annotated[int, Meta(description="Energy fee so far, fen")]
     service_fee_fen: Annotated[int, Meta(description="Service fee so far, fen")]
     overstay_fee_fen: Annotated[int, Meta(description="Overstay fee so far, fen")] = 0
+    parking_fee_fen: Annotated[int, Meta(description="Parking fee so far, fen")] = 0
     total_fen: Annotated[int, Meta(description="Sum so far, fen")]
 
 
@@ -163,6 +164,9 @@ class OrderOut(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime | None
     opened_at: datetime
     closed_at: datetime | None
+    parked_until_at: Annotated[
+        datetime | None, Meta(description="Until when parking counted: from `starts_at` to the car's leaving")
+    ]
     paid_at: datetime | None
     payment_id: UUID | None
     disputes: list[DisputeOut] = []
@@ -176,7 +180,7 @@ def lines_out(lines: tuple[BillLine, ...]) -> list[LineOut]:
     ]
 
 
-def cost_out(bill: Bill, *, overstay_fee_fen: int = 0) -> CostOut:
+def cost_out(bill: Bill, *, overstay_fee_fen: int = 0, parking_fee_fen: int = 0) -> CostOut:
     """Show the running cost."""
     return CostOut(
         lines=lines_out(bill.lines),
@@ -184,7 +188,8 @@ def cost_out(bill: Bill, *, overstay_fee_fen: int = 0) -> CostOut:
         energy_fee_fen=bill.energy_fee_fen,
         service_fee_fen=bill.service_fee_fen,
         overstay_fee_fen=overstay_fee_fen,
-        total_fen=bill.total_fen + overstay_fee_fen,
+        parking_fee_fen=parking_fee_fen,
+        total_fen=bill.total_fen + overstay_fee_fen + parking_fee_fen,
     )
 
 
@@ -257,6 +262,7 @@ def order_out(order: OrderView, disputes: list[DisputeView] | None = None, *, mo
         ends_at=order.ends_at,
         opened_at=order.opened_at,
         closed_at=order.closed_at,
+        parked_until_at=order.parked_until_at,
         paid_at=order.paid_at,
         payment_id=order.payment_id,
         disputes=[dispute_out(d) for d in disputes or []],

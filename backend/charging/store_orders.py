@@ -40,6 +40,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     overstay_from_at: datetime | None = None
     opened_at: datetime
     closed_at: datetime | None = None
+    parked_until_at: datetime | None = None
     paid_at: datetime | None = None
     payment_id: UUID | None = None
     lines: tuple[BillLine, ...] = ()

@@ -6,8 +6,9 @@ from uuid import UUID
 import msgspec
 
 from backend.charging import store, store_corrections, store_orders
+from backend.charging.rules.billing import Bill
 from backend.charging.rules.words import yuan
-from backend.charging.service import allowances, restating, supplements
+from backend.charging.service import allowances, orders, restating, supplements
 from backend.charging.store_corrections import BillState, CorrectionView
 from backend.charging.store_orders import OrderView
 from backend.core import audit
@@ -31,6 +32,35 @@ class CorrectionStale(Conflict):
 def state_of(order: OrderView) -> BillState:
     """Return what a bill says now."""
     return BillState(**{name: getattr(order, name) for name in BillState.__struct_fields__})
+
+
+async def bill_state(
+    order: OrderView, bill: Bill, *, overstay_fee_fen: int, tariff: PriceSnapshot | None = None
+) -> BillState:
+    """Return what a bill with these lines and this overstay fee says, at its own or at other parking terms.
+
+    Parking is that of the whole stay again, and nothing where no energy was taken; a discount never passes the fees.
+    """
+    session = await store.find_session(order.session_id)
+    if session is None:
+        raise NotFound(kind="session")
+    if tariff is not None:
+        session = msgspec.structs.replace(session, tariff=tariff)
+    parking = 0
+    if bill.energy_wh and order.parked_until_at is not None:
+        parking = orders.parking_fee(session, until=order.parked_until_at)
+    gross = bill.total_fen + overstay_fee_fen + parking
+    discount = min(order.discount_fen, gross)
+    return BillState(
+        energy_wh=bill.energy_wh,
+        energy_fee_fen=bill.energy_fee_fen,
+        service_fee_fen=bill.service_fee_fen,
+        overstay_fee_fen=overstay_fee_fen,
+        parking_fee_fen=parking,
+        discount_fen=discount,
+        total_fen=gross - discount,
+        lines=bill.lines,
+    )
 
 
 async def apply(

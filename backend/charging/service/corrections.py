@@ -168,18 +168,9 @@ async def _after(order: OrderView, bill: Bill, overstay_fee_fen: int | None) -> 
         if order.status == "review" or overstay_fee_fen > station.settings.overstay_cap_fen:
             raise CorrectionInvalid(field="overstay_fee_fen", why="it follows from the stay, up to the station's cap")
         overstay = overstay_fee_fen
-    gross = bill.total_fen + overstay + order.parking_fee_fen
-    discount = min(order.discount_fen, gross)
-    return BillState(
-        energy_wh=bill.energy_wh,
-        energy_fee_fen=bill.energy_fee_fen,
-        service_fee_fen=bill.service_fee_fen,
-        overstay_fee_fen=overstay,
-        parking_fee_fen=order.parking_fee_fen,
-        discount_fen=discount,
-        total_fen=gross - discount,
-        lines=bill.lines,
-    )
+    elif bill.energy_wh == 0:
+        overstay = 0
+    return await applying.bill_state(order, bill, overstay_fee_fen=overstay)
 
 
 async def _lock(order_id: UUID) -> OrderView:

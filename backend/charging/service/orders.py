@@ -10,6 +10,7 @@ from backend.charging import store, store_orders
 from backend.charging.events import OrderClosed
 from backend.charging.rules.billing import Bill
 from backend.charging.rules.overstay import OverstayTerms, ZoneLook, charged_from, overstay_fee_fen
+from backend.charging.rules.parking import parking_fee_fen
 from backend.charging.rules.settling import Evidence, decide_settlement, next_try
 from backend.charging.rules.words import kwh, yuan
 from backend.charging.service import allowances, credits, metering, statements, supplements
@@ -160,6 +161,23 @@ async def current_overstay_fee(session: SessionView, *, overstay_from_at: dateti
     return overstay_fee_fen(looks=looks, from_at=overstay_from_at, until=upto, terms=terms_of(station.settings))
 
 
+def parking_fee(session: SessionView, *, until: datetime) -> int:
+    """The parking fee of the car from the start of charging to its leaving, or to `until` where it is still there.
+
+    Before the start nothing tells that the car stood there, and what is not known is not charged.
+    """
+    if session.started_at is None:
+        return 0
+    terms = session.tariff.parking
+    return parking_fee_fen(
+        from_at=session.started_at,
+        until=until if session.left_at is None else min(until, session.left_at),
+        free_min=terms.free_min,
+        fen_per_hour=terms.fen_per_hour,
+        day_cap_fen=terms.day_cap_fen,
+    )
+
+
 async def close_if_due(*, session_id: UUID, now: datetime) -> OrderView | None:
     """Close an open order when the car has left or the overstay fee has reached its cap; None while neither is so."""
     async with db.transaction():
@@ -172,7 +190,12 @@ async def close_if_due(*, session_id: UUID, now: datetime) -> OrderView | None:
         cap_reached = fee >= station.settings.overstay_cap_fen > 0
         if session.left_at is None and not cap_reached:
             return None
-        total = order.energy_fee_fen + order.service_fee_fen + fee + order.parking_fee_fen - order.discount_fen
+        parked_until = session.left_at or now
+        parking = parking_fee(session, until=parked_until)
+        if order.energy_wh == 0:
+            fee = parking = 0  # a session without energy costs nothing at all
+        order = msgspec.structs.replace(order, parking_fee_fen=parking, parked_until_at=parked_until)
+        total = order.energy_fee_fen + order.service_fee_fen + fee + parking - order.discount_fen
         discount = await credits.take(
             account_id=order.account_id,
             operator_company_id=order.operator_company_id,
@@ -190,6 +213,8 @@ async def _close(order: OrderView, *, overstay_fee_fen: int, total_fen: int, sta
         order.id,
         {
             "overstay_fee_fen": overstay_fee_fen,
+            "parking_fee_fen": order.parking_fee_fen,
+            "parked_until_at": order.parked_until_at,
             "discount_fen": order.discount_fen,
             "total_fen": total_fen,
             "status": "unpaid" if total_fen > 0 else "free",

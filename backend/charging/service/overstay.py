@@ -29,8 +29,13 @@ async def follow(*, session_id: UUID, now: datetime) -> None:
     if session is None or session.status != "ended" or session.left_at is not None or session.ended_at is None:
         return
     station = await stations.get_station(station_id=session.station_id)
-    if await _is_gone(session) or now - session.ended_at >= FOLLOW_FOR:
+    if await _is_gone(session):
         await orders.car_left(session_id=session_id, at=now, now=now)
+        return
+    if now - session.ended_at >= FOLLOW_FOR:
+        # Parking is not charged for a stay that nothing tells of.
+        seen = await _is_there(session)
+        await orders.car_left(session_id=session_id, at=now if seen else session.ended_at, now=now)
         return
     looks = await store.list_looks(session_id)
     if looks and now - looks[-1].at < LOOK_EVERY / 2:
@@ -60,6 +65,17 @@ async def _is_gone(session: SessionView) -> bool:
     states = await telemetry.connector_states(connector_ids=[session.connector_id])
     state = states.get(session.connector_id)
     return state is not None and state.status == "available"
+
+
+async def _is_there(session: SessionView) -> bool:
+    """Whether a device says that the car still stands there: its bay is occupied, or the gun is in a car."""
+    connector = await stations.get_connector(connector_id=session.connector_id)
+    occupancy = await bays.bay_occupancy(station_id=session.station_id)
+    if any(occupancy[bay_id].state == "occupied" for bay_id in connector.bay_ids if bay_id in occupancy):
+        return True
+    states = await telemetry.connector_states(connector_ids=[session.connector_id])
+    state = states.get(session.connector_id)
+    return state is not None and state.online and state.status in ("finishing", "preparing")
 
 
 async def is_another_free(session: SessionView) -> bool:

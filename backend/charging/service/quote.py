@@ -8,6 +8,7 @@ import msgspec
 from backend.accounts import service as accounts
 from backend.agreements import service as agreements
 from backend.charging.rules.billing import Bill, MeterPoint, bill_session
+from backend.charging.rules.parking import parking_fee_fen
 from backend.charging.service.metering import price_periods
 from backend.charging.service.start import find_connector
 from backend.stations import service as stations
@@ -29,6 +30,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime
     power_w: int
     bill: Bill
+    parking_fee_fen: int
 
 
 async def quote(
@@ -73,4 +75,11 @@ async def quote(
         ends_at=end,
         power_w=power,
         bill=bill,
+        parking_fee_fen=parking_fee_fen(
+            from_at=start,
+            until=end,
+            free_min=tariff.parking.free_min,
+            fen_per_hour=tariff.parking.fen_per_hour,
+            day_cap_fen=tariff.parking.day_cap_fen,
+        ),
     )
