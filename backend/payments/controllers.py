@@ -18,6 +18,7 @@ from backend.core.auth import Staff, StaffOnly
 from backend.core.paging import Page, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
 from backend.core.services import Services
+from backend.payments.controllers_limits import RefundLimitController
 from backend.payments.gateways import CallbackRefused
 from backend.payments.schemas import (
     DecisionBody,
@@ -28,7 +29,16 @@ from backend.payments.schemas import (
     difference_out,
     reconciliation_out,
 )
-from backend.payments.service import NotPaid, PaymentNotFound, RefundTooLarge, callbacks, reconciling, refunds
+from backend.payments.service import (
+    NothingLeft,
+    NotPaid,
+    PaymentNotFound,
+    RefundNotPositive,
+    RefundTooLarge,
+    callbacks,
+    reconciling,
+    refunds,
+)
 from backend.payments.service.reconciling import NotReconciled
 from backend.payments.service.refunds import AlreadyDecided, RefundRequestNotFound, SecondPersonNeeded
 from backend.payments.store_refunds import RefundRequestView
@@ -169,7 +179,7 @@ class OperatorRefundController(Controller):
             "Goes to the channel that paid. Above the company's limit (counting what went back of the same payment "
             "without a second person) it waits for somebody else to approve it. Audited."
         ),
-        responses=answers(StaffOnly, PaymentNotFound, NotPaid, RefundTooLarge),
+        responses=answers(StaffOnly, PaymentNotFound, NotPaid, RefundNotPositive, NothingLeft, RefundTooLarge),
     )
     async def request(self, data: RefundBody, staff: Staff, now: datetime) -> RefundRequestOut:
         """Ask for a refund."""
@@ -279,4 +289,9 @@ class ReconciliationController(Controller):
         return Page(items=items, next=None)
 
 
-ROUTES: list[ControllerRouterHandler] = [WeChatPayController, OperatorRefundController, ReconciliationController]
+ROUTES: list[ControllerRouterHandler] = [
+    WeChatPayController,
+    OperatorRefundController,
+    RefundLimitController,
+    ReconciliationController,
+]

@@ -9,12 +9,15 @@ from msgspec import Meta
 
 from backend.payments.rules.reconciling import Difference
 from backend.payments.store_bills import ReconciliationView
+from backend.payments.store_limits import LimitChangeView
 
 
 class RefundBody(msgspec.Struct, frozen=True):
     """What goes back, to the channel that paid."""
 
-    amount_fen: Annotated[int, Meta(description="How much, fen", ge=1, le=100_000_000, examples=[1250])]
+    amount_fen: Annotated[
+        int, Meta(description="How much, fen, from 1 to what is left of the payment", examples=[1250])
+    ]
     reason: Annotated[str, Meta(description="Why; the payer sees it (退款原因)", min_length=1, max_length=80)]
     order_id: Annotated[UUID | None, Meta(description="The order whose payment is refunded; or give payment_id")] = None
     payment_id: Annotated[UUID | None, Meta(description="The payment; or give order_id")] = None
@@ -24,6 +27,43 @@ class DecisionBody(msgspec.Struct, frozen=True):
     """Why it is not done."""
 
     note: Annotated[str, Meta(description="Kept with the request", min_length=1, max_length=200)]
+
+
+class LimitBody(msgspec.Struct, frozen=True):
+    """Another limit for the company."""
+
+    second_person_above_fen: Annotated[
+        int,
+        Meta(
+            description="Refunds and corrections up to this amount need one person; fen, 0 to 1000000", examples=[20000]
+        ),
+    ]
+    reason: Annotated[str, Meta(description="Why; kept with the change", min_length=1, max_length=200)]
+    operator_company_id: Annotated[UUID | None, Meta(description="For operators of several companies")] = None
+
+
+class LimitChangeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of the limit."""
+
+    id: UUID
+    second_person_above_fen: Annotated[int, Meta(description="fen")]
+    reason: str
+    state: Annotated[
+        str, Meta(description="pending (a second person decides), in_force (it became the limit), rejected")
+    ]
+    proposed_by: UUID
+    proposed_at: datetime
+    decided_by: Annotated[UUID | None, Meta(description="The second person; null where none was needed")]
+    decided_at: datetime | None
+
+
+class LimitOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Above which amount a company's refunds and corrections need a second person."""
+
+    operator_company_id: UUID
+    second_person_above_fen: Annotated[int, Meta(description="fen, the limit in force")]
+    is_default: Annotated[bool, Meta(description="Whether the company never set one of its own (100 yuan)")]
+    changes: Annotated[list[LimitChangeOut], Meta(description="The latest 20, newest first")]
 
 
 class RefundRequestOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +124,11 @@ class ReconciliationDayOut(msgspec.Struct, frozen=True, kw_only=True):
 
     reconciliation: ReconciliationOut
     differences: list[DifferenceOut]
+
+
+def limit_change_out(view: LimitChangeView) -> LimitChangeOut:
+    """Show a change."""
+    return LimitChangeOut(**{name: getattr(view, name) for name in LimitChangeOut.__struct_fields__})
 
 
 def reconciliation_out(view: ReconciliationView) -> ReconciliationOut:

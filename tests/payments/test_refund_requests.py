@@ -82,27 +82,41 @@ class TestRequestRefund:
     ) -> None:
         made = (await api.post(PATH, json=body(paid, 30_000), headers=staff["li"])).json()
         full = await api.post(PATH, json=body(paid, 1), headers=staff["qian"])
-        assert (full.status_code, full.json()["code"], full.json()["refundable_fen"]) == (422, "refund_too_large", 0)
+        assert (full.status_code, full.json()["code"], full.json()["refundable_fen"]) == (422, "refund_nothing_left", 0)
         no = (await api.post(f"{PATH}/{made['id']}/reject", json={"note": "无依据"}, headers=staff["qian"])).json()
         assert (no["state"], no["decision_note"], no["refund_id"]) == ("rejected", "无依据", None)
         assert (await api.post(f"{PATH}/{made['id']}/approve", headers=staff["qian"])).status_code == 409
         assert (await api.post(PATH, json=body(paid, 1), headers=staff["qian"])).status_code == 201
         assert await given(paid) == [1]
 
-    @pytest.mark.parametrize(("amount", "status"), [(30_001, 422), (0, 422), (-5, 422)])
+    @pytest.mark.parametrize(
+        ("amount", "code"),
+        [(30_001, "refund_too_large"), (0, "refund_not_positive"), (-5, "refund_not_positive")],
+    )
     async def test_more_than_was_paid_or_nothing_is_refused(
         self,
         api: httpx.AsyncClient,
         staff: dict[str, dict[str, str]],
         paid: payments.PaymentSheet,
         amount: int,
-        status: int,
+        code: str,
     ) -> None:
         refused = await api.post(PATH, json=body(paid, amount), headers=staff["li"])
-        assert refused.status_code == status
-        if amount > 0:
-            assert (refused.json()["code"], refused.json()["field"]) == ("refund_too_large", "amount_fen")
+        assert (refused.status_code, refused.json()["code"]) == (422, code)
+        assert (refused.json()["field"], refused.json()["refundable_fen"]) == ("amount_fen", 30_000)
         assert await db.fetchval("SELECT count(*) FROM refund_request") == 0
+
+    async def test_the_whole_twice_goes_back_once(
+        self, api: httpx.AsyncClient, staff: dict[str, dict[str, str]], paid: payments.PaymentSheet
+    ) -> None:
+        answers = [await api.post(PATH, json=body(paid, 30_000), headers=staff[who]) for who in ("li", "qian")]
+        assert [answer.status_code for answer in answers] == [201, 422]
+        assert (answers[1].json()["code"], answers[1].json()["refundable_fen"]) == ("refund_nothing_left", 0)
+        keyed = {**staff["li"], "Idempotency-Key": "one-tap"}
+        await api.post(f"{PATH}/{answers[0].json()['id']}/reject", json={"note": "x"}, headers=staff["qian"])
+        twice = [await api.post(PATH, json=body(paid, 9_000), headers=keyed) for _ in range(2)]
+        assert twice[0].json() == twice[1].json()
+        assert await given(paid) == [9_000]
 
     async def test_what_was_not_paid_or_is_not_there_is_refused(
         self,

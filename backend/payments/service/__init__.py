@@ -168,6 +168,26 @@ class RefundTooLarge(Invalid):
     detail_zh = "最多可退 {refundable_fen} 分，至少 1 分。"
 
 
+class NothingLeft(RefundTooLarge):
+    """All of the payment went back, is on its way, or waits for a second person."""
+
+    code = "refund_nothing_left"
+    title_en = "Nothing is left to refund"
+    title_zh = "已无可退金额"
+    detail_en = "All of this payment was refunded, is being refunded, or waits for a second person."
+    detail_zh = "该笔支付已全部退款、正在退款或待复核。"
+
+
+class RefundNotPositive(Invalid):
+    """Nothing, or less than nothing, is no refund."""
+
+    code = "refund_not_positive"
+    title_en = "A refund is at least one fen"
+    title_zh = "退款金额至少 1 分"
+    detail_en = "`amount_fen` is a whole number of fen from 1 to {refundable_fen}."
+    detail_zh = "amount_fen 为 1 至 {refundable_fen} 的整数（分）。"
+
+
 class RefundKeyReused(Conflict):
     """The same key came before for another refund."""
 
@@ -320,7 +340,7 @@ async def refund(
     """Give money back to the channel that paid; returns the refund, which a job sends and follows.
 
     Belongs inside the caller's transaction (or makes its own). `key` makes it idempotent: the same key again returns
-    the same refund. Raises PaymentNotFound, NotPaid, RefundTooLarge, RefundKeyReused.
+    the same refund. Raises PaymentNotFound, NotPaid, RefundNotPositive, NothingLeft, RefundTooLarge, RefundKeyReused.
     """
     async with db.transaction():
         payment = await store.lock_payment(payment_id=payment_id)
@@ -335,8 +355,7 @@ async def refund(
             raise NotPaid
         live = [row.amount_fen for row in await store.list_refunds(payment_id=payment_id) if row.state != "failed"]
         refundable = moves.refundable_fen(paid_fen=payment.amount_fen, refunds_fen=live)
-        if not 1 <= amount_fen <= refundable:
-            raise RefundTooLarge(field="amount_fen", refundable_fen=refundable)
+        check_refundable(amount_fen=amount_fen, refundable_fen=refundable)
         made = await settling.request_refund(payment=payment, amount_fen=amount_fen, reason=reason, key=key, now=now)
         await audit.record(
             actor_id=actor_id,
@@ -349,6 +368,15 @@ async def refund(
             operator_company_id=payment.operator_company_id,
         )
         return _refund_view(made)
+
+
+def check_refundable(*, amount_fen: int, refundable_fen: int) -> None:
+    """Refuse an amount that cannot go back; raises RefundNotPositive, NothingLeft, RefundTooLarge."""
+    if amount_fen < 1:
+        raise RefundNotPositive(field="amount_fen", refundable_fen=refundable_fen)
+    if amount_fen > refundable_fen:
+        refusal = RefundTooLarge if refundable_fen else NothingLeft
+        raise refusal(field="amount_fen", refundable_fen=refundable_fen)
 
 
 async def list_payments(*, order_id: UUID) -> list[PaymentView]:

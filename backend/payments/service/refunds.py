@@ -4,16 +4,18 @@ from datetime import datetime
 from uuid import UUID
 
 from backend.core import audit, db
-from backend.core.errors import Conflict, Forbidden, NotFound
+from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.core.ids import new_id
 from backend.payments import service as payments
 from backend.payments import store, store_refunds
 from backend.payments.rules import moves
-from backend.payments.service import NotPaid, PaymentNotFound, RefundTooLarge
+from backend.payments.service import NotPaid, PaymentNotFound
 from backend.payments.store_refunds import RefundRequestView
 
 SECOND_PERSON_ABOVE_FEN = 10_000
 """Where a company has no limit of its own: 100 yuan."""
+HIGHEST_LIMIT_FEN = 1_000_000
+"""No company lets one person give back more than 10,000 yuan: more than any bill."""
 
 
 class RefundRequestNotFound(NotFound):
@@ -32,6 +34,16 @@ class SecondPersonNeeded(Forbidden):
     detail_zh = "超过限额的金额须由发起人以外的人员复核。"
 
 
+class RefundLimitInvalid(Invalid):
+    """A limit that is none."""
+
+    code = "refund_limit_invalid"
+    title_en = "This cannot be the limit"
+    title_zh = "限额无效"
+    detail_en = "`second_person_above_fen` is from 0 (every refund needs a second person) to {highest_fen} fen."
+    detail_zh = "second_person_above_fen 为 0（每笔均须复核）至 {highest_fen} 分。"
+
+
 class AlreadyDecided(Conflict):
     """The request is approved or rejected."""
 
@@ -48,10 +60,20 @@ async def second_person_above(*, operator_company_id: UUID) -> int:
     return SECOND_PERSON_ABOVE_FEN if found is None else found
 
 
+def check_limit(amount_fen: int) -> None:
+    """Refuse a limit that is none; raises RefundLimitInvalid."""
+    if not 0 <= amount_fen <= HIGHEST_LIMIT_FEN:
+        raise RefundLimitInvalid(field="second_person_above_fen", highest_fen=HIGHEST_LIMIT_FEN)
+
+
 async def set_second_person_above(
     *, operator_company_id: UUID, amount_fen: int, actor_id: UUID | None, actor_role: str, now: datetime
 ) -> None:
-    """Set a company's limit; for platform staff only (whoever refunds must not set it)."""
+    """Set a company's limit outright: for platform staff, and for what two people of the company agreed on (`limits`).
+
+    Raises RefundLimitInvalid.
+    """
+    check_limit(amount_fen)
     async with db.transaction():
         await store_refunds.put_limit(operator_company_id=operator_company_id, amount_fen=amount_fen)
         await audit.record(
@@ -80,7 +102,8 @@ async def request_refund(
     """Ask for money back to the channel that paid; above the limit it waits for a second person.
 
     The limit counts what went back of this payment without a second person, so that nobody cuts a large refund into
-    small ones. What waits counts as given. Raises PaymentNotFound, NotPaid, RefundTooLarge.
+    small ones. What waits counts as given. Raises PaymentNotFound, NotPaid, RefundNotPositive, NothingLeft,
+    RefundTooLarge.
     """
     async with db.transaction():
         paid = None if order_id is None else await store.find_paid_payment(order_id=order_id)
@@ -95,8 +118,7 @@ async def request_refund(
         pending, alone = await store_refunds.sum_of_payment(payment_id=payment.id)
         live = [row.amount_fen for row in await store.list_refunds(payment_id=payment.id) if row.state != "failed"]
         refundable = moves.refundable_fen(paid_fen=payment.amount_fen, refunds_fen=[*live, pending])
-        if not 1 <= amount_fen <= refundable:
-            raise RefundTooLarge(field="amount_fen", refundable_fen=refundable)
+        payments.check_refundable(amount_fen=amount_fen, refundable_fen=refundable)
         request_id = new_id()
         limit = await second_person_above(operator_company_id=payment.operator_company_id)
         refund_id = None
