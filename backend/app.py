@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from backend import wiring
+from backend.console.controllers import mount_console
 from backend.core import db, jobs, lifeline
 from backend.core.auth import (
     Tokens,
@@ -140,6 +141,7 @@ def build_app(services: Services, *, lifespan: Any = None) -> Litestar:
             readyz,
             metrics,
             create_static_files_router(path="/docs-assets", directories=[docs_assets()], include_in_schema=False),
+            *([mount_console(services)] if services.get(Settings).admin == "on" else []),
         ],
         dependencies={
             "services": Provide(provide_services),

@@ -15,7 +15,6 @@ from backend.accounts.service.codes import SmsCodeSpent, SmsCodeWrong, SmsLimitR
 from backend.agreements import service as agreements
 from backend.agreements.controllers_deeper import DEEPER_ROUTES
 from backend.agreements.controllers_packages import PACKAGE_ROUTES
-from backend.agreements.gateways.evidence import EvidenceStore
 from backend.agreements.rules.files import MAX_BYTES
 from backend.agreements.schemas import (
     AgreementAnswer,
@@ -47,10 +46,6 @@ from backend.core.services import Services
 from backend.core.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]
-
-
-def _evidence(services: Services) -> EvidenceStore:
-    return services.get(EvidenceStore)  # type: ignore[type-abstract]
 
 
 def _file(content: bytes, *, media_type: str, sha256: bytes, name: str) -> Response[bytes]:
@@ -156,7 +151,7 @@ class Agreements(Controller):
             kind=data.kind,
             content=await data.file.read(),
             claimed_type=data.file.content_type,
-            evidence=_evidence(services),
+            evidence=apply.store_of(services),
             now=now,
         )
         return EvidenceAnswer.of(view)
@@ -174,7 +169,7 @@ class Agreements(Controller):
         """Read evidence."""
         await agreements.get_agreement(account_id=principal.account_id, agreement_id=agreement_id)
         view, content = await apply.read_evidence(
-            agreement_id=agreement_id, evidence_id=evidence_id, evidence=_evidence(services)
+            agreement_id=agreement_id, evidence_id=evidence_id, evidence=apply.store_of(services)
         )
         return _evidence_file(view, content)
 
@@ -250,7 +245,7 @@ class Agreements(Controller):
         await agreements.get_agreement(account_id=principal.account_id, agreement_id=agreement_id)
         made = await sign.make_document(
             agreement_id=agreement_id,
-            evidence=_evidence(services),
+            evidence=apply.store_of(services),
             public_url=services.get(Settings).public_url,
             now=now,
         )
@@ -346,7 +341,7 @@ class OperatorAgreements(Controller):
     ) -> Response[bytes]:
         """Read evidence."""
         view, content = await review.open_evidence(
-            staff=staff, agreement_id=agreement_id, evidence_id=evidence_id, evidence=_evidence(services), now=now
+            staff=staff, agreement_id=agreement_id, evidence_id=evidence_id, evidence=apply.store_of(services), now=now
         )
         return _evidence_file(view, content)
 

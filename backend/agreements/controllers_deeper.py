@@ -13,7 +13,6 @@ from backend.accounts.rules.plates import PlateUnreadable
 from backend.accounts.service.phones import PhoneInvalid
 from backend.accounts.service.staff import CompanyUnclear
 from backend.agreements import service as agreements
-from backend.agreements.gateways.evidence import EvidenceStore
 from backend.agreements.rules.files import MAX_BYTES
 from backend.agreements.schemas import AgreementAnswer, EvidenceAnswer, EvidenceForm, ReasonBody
 from backend.agreements.schemas_deeper import (
@@ -228,7 +227,7 @@ class OperatorActs(Controller):
             kind=data.kind,
             content=await data.file.read(),
             claimed_type=data.file.content_type,
-            evidence=services.get(EvidenceStore),  # type: ignore[type-abstract]
+            evidence=apply.store_of(services),
             now=now,
         )
         return EvidenceAnswer.of(view)

@@ -312,6 +312,75 @@ def simulate_week_(
 
 
 @linli.group()
+def console() -> None:
+    """Who may sign in to the operator console (/admin)."""
+
+
+@console.command(name="add-user")
+@click.argument("username")
+@click.option("--phone", required=True, help="The person's phone: in the name of its account the services act.")
+@click.option("--name", required=True, help="The person's name.")
+@click.option("--read-only", is_flag=True, help="May look at everything, and use no form.")
+def console_add_user(username: str, phone: str, name: str, read_only: bool) -> None:
+    """Add a person; asks for a password, prints what the authenticator app needs.
+
+    Without a terminal the password is one line of standard input.
+    """
+    from backend.cli.console import add_user
+
+    _run(add_user(_settings(), username=username, phone=phone, name=name, may_act=not read_only))
+
+
+@console.command(name="reset")
+@click.argument("username")
+@click.option("--password", "with_password", is_flag=True, help="Ask for a new password too.")
+def console_reset(username: str, with_password: bool) -> None:
+    """Give a person a new second factor.
+
+    For a lost phone: the old one and every session end, a lock is taken off.
+    """
+    from backend.cli.console import reset
+
+    _run(reset(_settings(), username=username, with_password=with_password))
+
+
+@console.command(name="disable")
+@click.argument("username")
+def console_disable(username: str) -> None:
+    """Shut a person out at once, with every session."""
+    from backend.cli.console import set_active
+
+    _run(set_active(_settings(), username=username, active=False))
+
+
+@console.command(name="enable")
+@click.argument("username")
+def console_enable(username: str) -> None:
+    """Let a person in again; takes a lock off too."""
+    from backend.cli.console import set_active
+
+    _run(set_active(_settings(), username=username, active=True))
+
+
+@console.command(name="users")
+def console_users() -> None:
+    """List the logins."""
+    from backend.cli.console import list_users
+
+    _run(list_users(_settings()))
+
+
+@console.command(name="demo")
+def console_demo() -> None:
+    """Print the demo's logins of this checkout's stack, with the codes of this moment."""
+    from sandbox.up.console_logins import demo_logins
+    from sandbox.up.state import state_folder
+
+    for username, password, code in demo_logins(state_folder()):
+        click.echo(f"{username}  {password}  {code}")
+
+
+@linli.group()
 def letters() -> None:
     """Show and replay refused device messages."""
 

@@ -169,7 +169,7 @@ class ConsoleSecret(AuthenticatorSecret, tablename="console_secret"):
     async def authenticate(
         cls, user_id: int, code: str, encryption_provider: EncryptionProvider, valid_window: int = 1
     ) -> bool:
-        """Say whether `code` is right: the authenticator's, later than the last one taken; or an unused recovery code."""
+        """Say whether `code` is right: one of the authenticator, once and in order, or an unused recovery code."""
         async with db.transaction():
             row = await db.fetchrow(
                 "SELECT id, secret, last_step FROM console_secret"

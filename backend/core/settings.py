@@ -8,6 +8,7 @@ import binascii
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -44,6 +45,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_port: Annotated[int, _doc("Port the API listens on", default="8000")]
     public_url: Annotated[
         str, _doc("Address under which clients and providers reach the API", default="http://127.0.0.1:8000")
+    ]
+    admin: Annotated[
+        str,
+        _doc(
+            "on: the operator console at /admin, for staff of the platform; needs a LINLI_PUBLIC_URL of https://,"
+            " or of this machine",
+            default="off",
+        ),
     ]
     trusted_proxies: Annotated[
         str, _doc("Addresses of proxies whose X-Forwarded-For is believed, comma-separated", default="")
@@ -146,6 +155,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Settings(**values)
 
 
+def _is_private_or_tls(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def _check(values: dict[str, Any]) -> list[str]:
     problems = []
     schemes = {
@@ -161,6 +175,10 @@ def _check(values: dict[str, Any]) -> list[str]:
             problems.append("LINLI_EVIDENCE_S3_URL must start with https:// or http://")
         if not (values.get("evidence_s3_key_id") and values.get("evidence_s3_secret")):
             problems.append("LINLI_EVIDENCE_S3_URL needs LINLI_EVIDENCE_S3_KEY_ID and LINLI_EVIDENCE_S3_SECRET")
+    if values.get("admin", "off") not in ("on", "off"):
+        problems.append("LINLI_ADMIN must be on or off")
+    if values.get("admin") == "on" and not _is_private_or_tls(values.get("public_url", "")):
+        problems.append("LINLI_ADMIN=on needs LINLI_PUBLIC_URL to begin with https:// (or to be of this machine)")
     if len(values.get("token_secret", "x" * 32)) < 32:
         problems.append("LINLI_TOKEN_SECRET must have at least 32 characters: openssl rand -base64 48")
     if "data_keys" in values:

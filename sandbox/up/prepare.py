@@ -12,6 +12,7 @@ from backend.cli import migrations
 from backend.cli.data import load_demo, opened
 from backend.core.settings import Settings
 from sandbox.up.access import bridge_name, known_bridge_hash, read_access, write_access
+from sandbox.up.console_logins import add_logins
 
 
 async def prepare() -> None:
@@ -25,6 +26,7 @@ async def prepare() -> None:
     if applied:
         print(f"Database: {len(applied)} migrations applied.", flush=True)
     await load_demo(settings, state_dir=state_dir)
+    await add_logins(settings, state_dir=state_dir)
     folder = state_dir / "broker"
     async with opened(settings):
         known = known_bridge_hash(folder, bridge_name(settings.mqtt_url))

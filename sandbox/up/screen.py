@@ -52,6 +52,7 @@ def first_screen(*, environment: Mapping[str, str], broker: str, took_s: float, 
     mqtt = environment["LINLI_MQTT_URL"].rpartition("@")[2]
     addresses = [
         ("API", api, "also /docs  /openapi.json  /readyz"),
+        ("Console", f"{api}/admin/", "./dev linli console demo: its logins, with the codes of the moment"),
         ("Outside world", sandbox, "SMS, calls, pushes, payments, cars, faults (never in production)"),
         ("MQTT", f"mqtt://{mqtt}", broker),
     ]

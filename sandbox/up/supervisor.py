@@ -119,6 +119,7 @@ class Stack:
             "LINLI_API_HOST": "127.0.0.1",
             "LINLI_API_PORT": str(ports["api"]),
             "LINLI_PUBLIC_URL": f"http://127.0.0.1:{ports['api']}",
+            "LINLI_ADMIN": "on",
             "LINLI_EVIDENCE_DIR": str(self.state.folder / "evidence"),
             "LINLI_LOG_FORMAT": os.environ.get("LINLI_LOG_FORMAT", "json"),
             "LINLI_SANDBOX_PORT": str(ports["sandbox"]),

@@ -17,6 +17,7 @@ from backend.agreements.rules.terms import RENEWABLE_WITHIN
 from backend.agreements.service import AgreementView, Declaration, EvidenceKind, EvidenceView
 from backend.core import audit, crypto, db
 from backend.core.errors import Conflict, GatewayError, Invalid, NotFound, Unavailable
+from backend.core.services import Services
 from backend.stations import service as stations
 
 
@@ -78,6 +79,11 @@ class TooMuchEvidence(Conflict):
     title_zh = "文件数量已达上限"
     detail_en = "An application takes at most {max_files} files."
     detail_zh = "每份申请最多上传 {max_files} 个文件。"
+
+
+def store_of(services: Services) -> EvidenceStore:
+    """Return the store of evidence and documents that this process was wired with."""
+    return services.get(EvidenceStore)  # type: ignore[type-abstract]
 
 
 async def submit(
