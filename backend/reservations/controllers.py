@@ -17,7 +17,7 @@ from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_curso
 from backend.core.problem_docs import answers
 from backend.core.services import Services
 from backend.core.units import CoordMissing, PositionInvalid, read_position
-from backend.reservations import controllers_staff
+from backend.reservations import controllers_staff, controllers_zones
 from backend.reservations.rules.periods import BEIJING, ceil_to
 from backend.reservations.rules.words import POWER_OF, PowerClass, ReservationView
 from backend.reservations.schemas import (
@@ -118,7 +118,9 @@ async def _make_slots(asked: Asked, now: datetime) -> Made:
     )
     until = ceil_to(now, timedelta(seconds=station.settings.slot_grid_s))
     change_at = await stations.next_change_by_clock(station_id=station.id, after=now)
-    return Made(body=msgspec.json.encode(body), good_until=min(until, change_at or until))
+    if change_at is not None:
+        until = min(until, change_at - timedelta.resolution)
+    return Made(body=msgspec.json.encode(body), good_until=until)
 
 
 class Reservations(Controller):
@@ -329,4 +331,10 @@ async def read_calendar(
     return Response(content=body, media_type="text/calendar; charset=utf-8", headers=headers)
 
 
-ROUTES: list[ControllerRouterHandler] = [list_slots, Reservations, read_calendar, *controllers_staff.ROUTES]
+ROUTES: list[ControllerRouterHandler] = [
+    list_slots,
+    Reservations,
+    read_calendar,
+    *controllers_staff.ROUTES,
+    *controllers_zones.ROUTES,
+]
