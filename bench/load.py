@@ -85,20 +85,20 @@ class Crowd:
         self.company_id = await add_operator_company(code="crowd", name="Crowd", now=now)
         for s in range(stations):
             station_id = await build.put_station(
-                code=f"S{s}", name=f"S{s}", operator_company_id=self.company_id, lat=39.9, lng=116.4, now=now
+                code=f"K{s}", name=f"K{s}", operator_company_id=self.company_id, lat=39.9, lng=116.4, now=now
             )
             for c in range(chargers):
                 dc = c % 2 == 1
-                code = f"S{s}C{c}"
+                code = f"K{s}C{c}"
                 charger_id, (connector_id,) = await build.put_charger(
                     station_id=station_id, code=code, kind="dc" if dc else "ac", max_power_w=60_000 if dc else 7_000
                 )
                 device, _ = await build.register_device(
                     station_id=station_id, code=code, kind="charger", charger_id=charger_id, now=now
                 )
-                self.chargers.append(Charger(f"S{s}", code, device.id, connector_id, dc))
-            smoke, _ = await build.register_device(station_id=station_id, code=f"S{s}F", kind="smoke", now=now)
-            self.detectors.append(Detector(f"S{s}", station_id, smoke.code, smoke.id))
+                self.chargers.append(Charger(f"K{s}", code, device.id, connector_id, dc))
+            smoke, _ = await build.register_device(station_id=station_id, code=f"K{s}F", kind="smoke", now=now)
+            self.detectors.append(Detector(f"K{s}", station_id, smoke.code, smoke.id))
 
     def connect(self) -> None:
         """Connect to the broker and stay connected, whatever becomes of it."""

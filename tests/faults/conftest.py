@@ -7,6 +7,7 @@ without a broker); otherwise smaller ones, so that the whole table takes some mi
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,10 +57,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 class Running:
     """The service with its crowd."""
 
-    def __init__(self, made: Ground, crowd: Crowd, providers: Providers) -> None:
+    def __init__(self, made: Ground, crowd: Crowd, providers: Providers, providers_dir: Path) -> None:
         self.ground = made
         self.crowd = crowd
         self.providers = providers
+        self.providers_dir = providers_dir
         self.dsn = made.postgres.app_url
 
     def restart(self, role: str) -> None:
@@ -80,7 +82,8 @@ class Running:
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     """Servers, api, bridge, ingest, worker, the outside providers and a crowd, for all faults of this package."""
     with ground(broker=True) as made:
-        providers = await sandbox_providers.start(state_dir=tmp_path_factory.mktemp("providers"))
+        folder = tmp_path_factory.mktemp("providers")
+        providers = await sandbox_providers.start(state_dir=folder)
         made.extra = dict(providers.settings)
         crowd = Crowd(made)
         async with made.opened():
@@ -89,7 +92,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         await asyncio.to_thread(made.wait_for_api)
         crowd.connect()
         try:
-            yield Running(made, crowd, providers)
+            yield Running(made, crowd, providers, folder)
         finally:
             crowd.close()
             made.stop_service()

@@ -6,12 +6,44 @@ import pytest
 
 from bench.load import count_when_drained
 from tests.faults.conftest import KILLS, RATE, Row, Running
+from tests.faults.residents import found_town
 
 pytestmark = pytest.mark.slow
 
 
+class TestApiKilled:
+    async def test_loses_and_doubles_no_booking_and_no_payment(self, running: Running, row: Row) -> None:
+        """Residents book, cancel and pay over HTTP, again with the same key when there is no answer."""
+        town = await found_town(running, name="api-killed", people=6, bills=2 * KILLS)
+        crowd = running.crowd
+        before = crowd.samples + crowd.events
+        try:
+            crowd.start(rate=RATE)
+            async with town.live():
+                for _ in range(KILLS):
+                    await asyncio.sleep(4)
+                    running.restart("api")
+                await running.settle()
+            crowd.stop()
+            await asyncio.to_thread(crowd.flush)
+            found, took_s = await count_when_drained(running.dsn, crowd)
+            people = await town.look()
+        finally:
+            crowd.stop()
+            await town.close()
+        row(
+            "kill -9 api",
+            f"{KILLS} times under {RATE:.0f} msg/s, {crowd.samples + crowd.events - before} messages, 6 residents",
+            f"missing {found.missing(crowd)}, doubled {found.doubled(crowd)}, held jobs {found.failed_jobs},"
+            f" drained after {took_s:.1f} s; {people}",
+        )
+        assert people.wrong == 0
+        assert people.bookings and people.payments and people.unanswered, "nothing was written while it was killed"
+        assert (found.missing(crowd), found.doubled(crowd), found.failed_jobs) == (0, 0, 0)
+
+
 class TestKilledUnderLoad:
-    @pytest.mark.parametrize("role", ["bridge", "ingest", "worker", "api"])
+    @pytest.mark.parametrize("role", ["bridge", "ingest", "worker"])
     async def test_loses_and_doubles_nothing(self, role: str, running: Running, row: Row) -> None:
         crowd = running.crowd
         before = crowd.samples + crowd.events
