@@ -53,7 +53,13 @@ from backend.core.problem_docs import answers
 from backend.core.problems import choose_locale
 from backend.core.services import Services
 from backend.payments.service import PaymentSheet
-from backend.reservations.service.claims import AgreementNeeded, ConnectorTaken, TooLittleTimeLeft, VehicleElsewhere
+from backend.reservations.service.claims import (
+    AgreementNeeded,
+    ConnectorTaken,
+    StationClosed,
+    TooLittleTimeLeft,
+    VehicleElsewhere,
+)
 from backend.stations.service import StationUnderSafetyHold
 from backend.tariffs.service import NoTariff
 
@@ -95,6 +101,7 @@ class SessionController(Controller):
             SessionRunning,
             ConnectorTaken,
             VehicleElsewhere,
+            StationClosed,
             TooLittleTimeLeft,
             AgreementNeeded,
             NoTariff,

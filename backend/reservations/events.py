@@ -93,3 +93,11 @@ class BookingSuspended(Event, frozen=True, kw_only=True):
     account_id: UUID
     until: datetime
     at: datetime
+
+
+class ZoneChangePlanned(Event, frozen=True, kw_only=True):
+    """A dated change of a bay's painted zone was approved."""
+
+    change_id: UUID
+    station_id: UUID
+    at: datetime

@@ -8,11 +8,13 @@ from backend.agreements.events import AgreementTerminated
 from backend.bays.events import BayFreed, BayOccupied
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
-from backend.reservations.service import agreement_ends, bookings, claims, moving, outages
+from backend.reservations.events import ZoneChangePlanned
+from backend.reservations.service import agreement_ends, bookings, claims, moving, outages, zones
 from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, LapseDue, ReminderDue
 from backend.reservations.service.claims import ConnectorTaken
 from backend.reservations.service.moving import ReadyDue
 from backend.reservations.service.outages import FAULT_SETTLES, OutageDue
+from backend.reservations.service.zones import ZoneChangeDue
 from backend.stations.events import ConnectorServiceChanged
 from backend.telemetry.events import ConnectorStatusChanged, PlateRead
 
@@ -125,6 +127,18 @@ async def check_in_waiting(arrived: ArrivedEarly, job: JobContext) -> None:
 async def give_back_gap(event: BayFreed, job: JobContext) -> None:
     """An empty bay needs no vacate gap any more."""
     await claims.release_vacated_bay(bay_id=event.bay_id, at=job.now)
+
+
+@JOBS.on(ZoneChangePlanned)
+async def announce_zone_change(event: ZoneChangePlanned, job: JobContext) -> None:
+    """Tell residents of a zone change ahead."""
+    await zones.announce(change_id=event.change_id, now=job.now)
+
+
+@JOBS.timer("zone_change_due", ZoneChangeDue)
+async def zone_change_due(due: ZoneChangeDue, job: JobContext) -> None:
+    """A zone change comes into force."""
+    await zones.come_into_force(change_id=due.change_id, now=job.now)
 
 
 @JOBS.on(AgreementTerminated)

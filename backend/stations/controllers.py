@@ -37,6 +37,7 @@ from backend.stations.schemas import (
 from backend.stations.service import operate
 from backend.stations.service.build import CodeInvalid, CodeTaken, SettingsInvalid
 from backend.stations.service.imports import FileRefused
+from backend.stations.service.operate import ZoneNeedsPlan
 
 IMPORT_MAX_BYTES = 8 * 1024 * 1024
 Limit = Annotated[int, Parameter(ge=1, le=200, description="Items per page")]
@@ -177,8 +178,8 @@ class OperatorStations(Controller):
         "/{station_id:uuid}/bays/{code:str}",
         operation_id="putBay",
         summary="Add or change a bay",
-        description="A change of zone holds from now on and stays on record; put up signs and notice first.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, CodeInvalid),
+        description="A new bay has its zone at once; changing a zone is planned with POST /v1/operator/zone-changes.",
+        responses=answers(Unauthenticated, StaffOnly, NotFound, CodeInvalid, ZoneNeedsPlan),
     )
     async def put_bay(self, staff: Staff, station_id: UUID, code: str, data: BayBody, now: datetime) -> StationDetail:
         """Put a bay in place."""

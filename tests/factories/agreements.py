@@ -43,9 +43,15 @@ async def add_home(*, account_id: UUID, lat: float = BEIJING_LAT, lng: float = B
 
 
 async def add_signed_agreement(
-    *, account_id: UUID, vehicle: VehicleView, operator_company_id: UUID, starts_at: datetime = LONG_AGO
+    *,
+    account_id: UUID,
+    vehicle: VehicleView,
+    operator_company_id: UUID,
+    starts_at: datetime = LONG_AGO,
+    station_ids: tuple[UUID, ...] = (),
+    community_id: UUID | None = None,
 ) -> AgreementView:
-    """Put an agreement in force for twelve months, without the way there."""
+    """Put an agreement in force for twelve months, without the way there; signed for these stations."""
     async with db.transaction():
         agreement_id = await store.add_application(
             values={
@@ -53,7 +59,7 @@ async def add_signed_agreement(
                 "operator_company_id": operator_company_id,
                 "vehicle_id": vehicle.id,
                 "plate_hash": vehicle.plate_hash,
-                "community_id": new_id(),
+                "community_id": community_id or new_id(),
                 "community_name": "东直门内北小街",
                 "distance_m": 200,
                 "declaration": {key: value for key, value in DECLARATION.items() if key != "name"},
@@ -75,7 +81,7 @@ async def add_signed_agreement(
                 "signed_at": starts_at,
                 "address_cipher": crypto.encrypt("10.0.0.1"),
                 "code_id": new_id(),
-                "stations": [],
+                "stations": [{"id": str(station_id)} for station_id in station_ids],
                 "record_sha256": bytes(32),
             }
         )

@@ -33,14 +33,26 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def add_resident(
-    *, company_id: UUID | None, phone: str = "13800000001", plate: str = "京AD12345", now: datetime = LONG_AGO
+    *,
+    company_id: UUID | None,
+    phone: str = "13800000001",
+    plate: str = "京AD12345",
+    now: datetime = LONG_AGO,
+    station_ids: tuple[UUID, ...] = (),
+    community_id: UUID | None = None,
 ) -> Resident:
-    """Add a person with a car, under an agreement with the company (None: no agreement)."""
+    """Add a person with a car, under an agreement with the company (None: no agreement) for these stations."""
     account_id = await accounts.ensure_account(phone=phone, now=now)
     vehicle = await accounts.add_vehicle(account_id=account_id, plate=plate, now=now)
     agreement_id = None
     if company_id is not None:
-        agreement = await add_signed_agreement(account_id=account_id, vehicle=vehicle, operator_company_id=company_id)
+        agreement = await add_signed_agreement(
+            account_id=account_id,
+            vehicle=vehicle,
+            operator_company_id=company_id,
+            station_ids=station_ids,
+            community_id=community_id,
+        )
         agreement_id = agreement.id
     return Resident(account_id=account_id, vehicle=vehicle, agreement_id=agreement_id)
 

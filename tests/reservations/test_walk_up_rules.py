@@ -90,3 +90,27 @@ class TestDecideWalkUp:
             terms=TERMS,
         )
         assert decision == answer
+
+    @pytest.mark.parametrize(
+        ("opens", "closes", "answer"),
+        [
+            (8 * 60, 20 * 60, NOON + 2 * HOUR),
+            (8 * 60, 13 * 60, NOON + HOUR),
+            (8 * 60, 12 * 60 + 29, "too_little_time"),
+            (8 * 60, 12 * 60, "closed"),
+            (13 * 60, 20 * 60, "closed"),
+            (22 * 60, 13 * 60, NOON + HOUR),
+        ],
+    )
+    def test_ends_with_the_opening_hours(self, opens: int, closes: int, answer: object) -> None:
+        terms = BookingTerms(open_from_min=opens, open_to_min=closes)
+        found = decide_walk_up(
+            zone="public",
+            has_agreement=False,
+            holders=(),
+            next_starts_at=None,
+            longest=2 * HOUR,
+            now=NOON,
+            terms=terms,
+        )
+        assert found == answer

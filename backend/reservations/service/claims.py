@@ -19,6 +19,7 @@ from backend.reservations.store import bookings as bookings_store
 from backend.reservations.store import claims as store
 from backend.stations import service as stations
 from backend.stations.rules.settings import StationSettings
+from backend.stations.service import zones as zone_changes
 
 FAR = timedelta(days=30)
 
@@ -56,13 +57,28 @@ class AgreementNeeded(Forbidden):
 
 
 class TooLittleTimeLeft(Conflict):
-    """The next claim on the connector leaves less than the shortest slot."""
+    """The next claim on the connector, or the end of the opening hours, leaves less than the shortest slot."""
 
     code = "too_little_time_left"
-    title_en = "The connector is booked soon"
-    title_zh = "该充电枪即将被预约使用"
-    detail_en = "The time until the next booking is too short to charge. Choose another connector."
-    detail_zh = "距离下一预约时间过短，请选择其他充电枪。"
+    title_en = "There is too little time left"
+    title_zh = "剩余可用时间过短"
+    detail_en = "The time until the next booking, or until the station closes, is too short to charge."
+    detail_zh = "距离下一预约或停止营业时间过短，请选择其他充电枪或时段。"
+
+
+class StationClosed(Conflict):
+    """The station is outside its opening hours."""
+
+    code = "station_closed"
+    title_en = "The station is closed now"
+    title_zh = "当前非营业时间"
+    detail_en = "It is open from {opens} to {closes}, Beijing time."
+    detail_zh = "营业时间为{opens}至{closes}。"
+
+
+def clock_of(minute: int) -> str:
+    """Return a minute of the Beijing day as people read it."""
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 def terms_of(settings: StationSettings) -> BookingTerms:
@@ -245,8 +261,9 @@ async def walk_up_until(
 ) -> datetime:
     """Return until when a walk-up may hold the connector from now: shown before the start (domain.md "Booking").
 
-    The resident zone is for agreement residents; the next claim, less the vacate gap, ends it; the station's
-    longest slot bounds it. Raises AgreementNeeded, ConnectorTaken or TooLittleTimeLeft.
+    The resident zone is for agreement residents, from when a planned change makes it so. The next claim, less the
+    vacate gap, ends it; the opening hours and the station's longest slot bound it. Raises AgreementNeeded,
+    StationClosed, ConnectorTaken or TooLittleTimeLeft.
     """
     connector = await stations.get_connector(connector_id=connector_id)
     terms = await _terms(connector.station_id)
@@ -256,11 +273,15 @@ async def walk_up_until(
         if c.starts_at <= now < c.ends_at
     ]
     upcoming = await store.find_next_claim(connector_id, connector.bay_ids, now + timedelta(microseconds=1))
+    ends = [None if upcoming is None else upcoming.starts_at]
+    if not has_agreement:
+        ends.append(await zone_changes.resident_from(connector=connector))
+    next_starts_at = min((at for at in ends if at is not None), default=None)
     decision = decide_walk_up(
         zone=connector.zone,
         has_agreement=has_agreement,
         holders=holders,
-        next_starts_at=None if upcoming is None else upcoming.starts_at,
+        next_starts_at=next_starts_at,
         longest=longest or terms.longest(connector.kind),
         now=now,
         terms=terms,
@@ -270,8 +291,10 @@ async def walk_up_until(
             raise AgreementNeeded
         case "taken":
             raise ConnectorTaken(free_from=max(holder.held_until for holder in holders))
+        case "closed":
+            raise StationClosed(opens=clock_of(terms.open_from_min), closes=clock_of(terms.open_to_min))
         case "too_little_time":
-            raise TooLittleTimeLeft(next_claim_at=None if upcoming is None else upcoming.starts_at)
+            raise TooLittleTimeLeft(next_claim_at=next_starts_at)
     return decision
 
 

@@ -7,7 +7,6 @@ is kept in case it recovers, not showing up costs nothing, and the fallback plan
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -38,15 +37,15 @@ from backend.reservations.store import bookings as store
 from backend.reservations.store import claims as claims_store
 from backend.reservations.store import moves as moves_store
 from backend.stations import service as stations
-from backend.stations.rules.topology import ConnectorView, StationView
+from backend.stations.rules.topology import ConnectorView, StationView, Zone
 from backend.telemetry import service as telemetry
 
 ACTOR = "reservations"
 LOOK_AGAIN = timedelta(minutes=1)
 STANDS_FOR = timedelta(minutes=30)
 """How long a car that stays past its time, or a stranger in a bay, is expected to stay from now."""
-Zones = Collection[Literal["resident", "public"]]
-RESIDENT: Zones = frozenset({"resident"})
+Zones = Collection[Zone]
+RESIDENT: Zones = slots.RESIDENT
 
 
 class ReadyDue(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,11 +145,11 @@ async def _choose(
     wanted = [
         c
         for c in here.values()
-        if c.in_service and c.zone in zones and c.id not in avoid and c.id not in leaving and (not only or c.id in only)
+        if c.in_service and c.id not in avoid and c.id not in leaving and (not only or c.id in only)
     ]
     serving = await working(wanted)
     until = max(b.ends_at for b in left) + slots.LOOK_BEYOND
-    places = await slots.places_of(serving, since=now - timedelta(days=1), until=until, now=now)
+    places = await slots.places_of(serving, since=now - timedelta(days=1), until=until, now=now, zones=zones)
     taken = await _taken_bays(station.id)
     places = [
         Place(p.connector_id, p.bay_id, p.power, merge([*p.busy, Span(now - LOOK_AGAIN, now + STANDS_FOR)]))

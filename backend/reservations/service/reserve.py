@@ -6,6 +6,7 @@ from uuid import UUID
 
 from backend.accounts import service as accounts
 from backend.agreements import service as agreements
+from backend.agreements.service import households
 from backend.core import db, jobs
 from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
 from backend.core.ids import new_id
@@ -177,13 +178,15 @@ async def reserve_slot(
 
 
 async def _check_limits(account_id: UUID, agreement_id: UUID, station: StationView, now: datetime) -> None:
-    """Count under locks: the household's first (all agreements of the account), then the agreement's own."""
-    await store.lock_household(account_id)
+    """Count under locks: the household's first (all its accounts, in one order), then the agreement's own."""
+    household = sorted(await households.household_of(account_id=account_id, at=now))
+    for member in household:
+        await store.lock_household(member)
     await agreements.lock_agreement(agreement_id=agreement_id)
     limits = station.settings
     if await store.count_open(agreement_id) >= limits.max_open_bookings:
         raise TooManyOpenBookings(limit=limits.max_open_bookings)
-    if await store.count_open_of_household(account_id) >= limits.max_open_bookings_household:
+    if await store.count_open_of_household(household) >= limits.max_open_bookings_household:
         raise TooManyOpenBookings(limit=limits.max_open_bookings_household)
     if await store.count_made(agreement_id, now - timedelta(days=1)) >= limits.max_new_bookings_a_day:
         raise TooManyNewBookings(limit=limits.max_new_bookings_a_day)

@@ -1,7 +1,7 @@
 """What can be booked where: the slots of a day, the places for one slot, and alternatives to a slot that is taken."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
@@ -18,7 +18,8 @@ from backend.reservations.service.claims import terms_of
 from backend.reservations.store import claims as claims_store
 from backend.reservations.store import moves as moves_store
 from backend.stations import service as stations
-from backend.stations.rules.topology import ConnectorView, StationView
+from backend.stations.rules.topology import ConnectorView, StationView, Zone
+from backend.stations.service import zones as zone_changes
 from backend.tariffs import service as tariffs
 from backend.tariffs.rules.bands import Band, UserClass, band_at
 
@@ -26,6 +27,7 @@ LOOK_BEYOND = timedelta(hours=40)
 """How far past a slot claims matter: the longest slot, and a car that stays until the next morning."""
 ALTERNATIVES_WITHIN = timedelta(hours=12)
 NEIGHBOURS_M = 500
+RESIDENT: frozenset[Zone] = frozenset({"resident"})
 
 
 class SlotView(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,21 +111,29 @@ async def day(*, station_id: UUID, on: date | None, power: Power | None, now: da
 async def bookable_connectors(
     *, station: StationView, power: Power | None, connector_id: UUID | None = None
 ) -> list[ConnectorView]:
-    """Return the connectors bookings are for: in service, in the resident zone, of that power class."""
-    return [
+    """Return the connectors bookings are for: in service, of that power class, in the resident zone now or (a dated
+    change of zones) later; `places_of` then tells when.
+    """
+    asked = [
         connector
         for connector in await stations.list_connectors(station_id=station.id)
-        if connector.in_service
-        and connector.zone == "resident"
-        and power in (None, connector.kind)
-        and connector_id in (None, connector.id)
+        if connector.in_service and power in (None, connector.kind) and connector_id in (None, connector.id)
     ]
+    bookable = await zone_changes.closed_to(connectors=asked, zones=RESIDENT)
+    return [connector for connector in asked if connector.id in bookable]
 
 
 async def places_of(
-    connectors: Sequence[ConnectorView], *, since: datetime, until: datetime, now: datetime
+    connectors: Sequence[ConnectorView],
+    *,
+    since: datetime,
+    until: datetime,
+    now: datetime,
+    zones: Collection[Zone] = RESIDENT,
 ) -> list[Place]:
-    """Return each connector with each of its bays, and when either is held within the period."""
+    """Return each connector with each of its bays, and when either is held, or of none of the zones, within the
+    period; a connector that is never of one of them is left out.
+    """
     bay_ids = {bay_id for connector in connectors for bay_id in connector.bay_ids}
     held = await claims_store.list_claims(
         since, until, connector_ids=[connector.id for connector in connectors], bay_ids=list(bay_ids)
@@ -137,8 +147,12 @@ async def places_of(
         by_connector[claim.connector_id].append(span)
         if claim.bay_id is not None:
             by_bay[claim.bay_id].append(span)
+    closed = await zone_changes.closed_to(connectors=connectors, zones=zones)
     places: list[Place] = []
     for connector in connectors:
+        if connector.id not in closed:
+            continue
+        by_connector[connector.id] += [Span(*period) for period in closed[connector.id]]
         bays: Sequence[UUID | None] = connector.bay_ids or (None,)
         for bay_id in bays:
             spans = by_connector[connector.id] + ([] if bay_id is None else by_bay[bay_id])

@@ -84,12 +84,12 @@ async def lock_household(account_id: UUID) -> None:
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('household:' || $1::text, 0))", str(account_id))
 
 
-async def count_open_of_household(account_id: UUID) -> int:
-    """Return how many bookings of all agreements of the account are open; count under `lock_household`."""
+async def count_open_of_household(account_ids: Sequence[UUID]) -> int:
+    """Return how many bookings of these accounts are open, whatever the agreement; count under `lock_household`."""
     return int(
         await db.fetchval(
-            "SELECT count(*) FROM reservation WHERE account_id = $1 AND status IN ('confirmed', 'checked_in')",
-            account_id,
+            "SELECT count(*) FROM reservation WHERE account_id = ANY($1) AND status IN ('confirmed', 'checked_in')",
+            list(account_ids),
         )
     )
 

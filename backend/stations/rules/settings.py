@@ -34,6 +34,7 @@ class StationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=F
     max_changes: int = 3
     open_from_min: int = 0
     open_to_min: int = 0
+    zone_notice_days: int = 7
     remind_before_s: int = 1800
     remind_hold_before_s: int = 300
     no_show_limit: int = 3

@@ -10,7 +10,7 @@ import msgspec
 from backend.accounts.service.staff import CompanyUnclear
 from backend.core import audit, db, jobs
 from backend.core.auth import Staff
-from backend.core.errors import NotFound
+from backend.core.errors import Conflict, NotFound
 from backend.stations import store, store_operate
 from backend.stations.events import ConnectorServiceChanged
 from backend.stations.rules.records import ChargerRecord, StationFields, StationRecord
@@ -19,6 +19,16 @@ from backend.stations.rules.topology import BayView, CameraRole, ConnectorView, 
 from backend.stations.service import build, imports
 
 READERS: tuple[Literal["operator", "lead", "inspector"], ...] = ("operator", "lead", "inspector")
+
+
+class ZoneNeedsPlan(Conflict):
+    """A painted zone changes on a date, after notice and by two people: never by the way."""
+
+    code = "zone_needs_plan"
+    title_en = "A change of zone has to be planned"
+    title_zh = "分区调整须先公示"
+    detail_en = "Plan it with POST /v1/operator/zone-changes: it needs a date, notice and a second person."
+    detail_zh = "请通过 POST /v1/operator/zone-changes 提出：须有生效日期、公示并由第二人审批。"
 
 
 def own_company(staff: Staff, operator_company_id: UUID | None) -> UUID:
@@ -138,18 +148,23 @@ async def put_bay(
     area: str | None,
     now: datetime,
 ) -> None:
-    """Add a bay, or let more guns reach it; a known bay that changes its zone does so from now on, on record."""
+    """Add a bay, or let more guns reach it. Raises ZoneNeedsPlan where a known bay, or a gun that has bays, would
+    change its zone by that: such changes have a date and notice.
+    """
     async with db.transaction():
         station = await _writable(staff, station_id)
-        own = {connector.id for connector in await store.list_connectors([station_id])}
-        if not own.issuperset(connector_ids):
+        before = {connector.id: connector for connector in await store.list_connectors([station_id])}
+        if not before.keys() >= set(connector_ids):
             raise NotFound(kind="connector")
         bay_id = await build.put_bay(
             station_id=station_id, code=code, zone=zone, connector_ids=connector_ids, area=area
         )
         present = await store.find_bay(bay_id)
-        if present is not None and present.zone != zone:
-            await build.change_zone(bay_id=bay_id, zone=zone, at=now)
+        after = await store.list_connectors([station_id])
+        if present is None or present.zone != zone:
+            raise ZoneNeedsPlan
+        if any(before[c.id].bay_ids and before[c.id].zone != c.zone for c in after):
+            raise ZoneNeedsPlan
         await _record(staff, "bay.put", "bay", bay_id, station.operator_company_id, now)
 
 
