@@ -173,7 +173,9 @@ class Bridge:
     ) -> None:
         if isinstance(parsed, ChargerTelemetry):
             sorted_.items.append((device.station, self._item(message, topic, device)))
-            if screen.is_critical(parsed, self._limits.get((topic.device, parsed.connector))):
+            heard = self._limits.get((topic.device, parsed.connector))
+            kept = self.registry.said_by_car(topic.device, parsed.connector)
+            if screen.is_critical(parsed, self.registry.numbers_of(device.station_id), heard, kept):
                 self.counters["critical_samples"] += 1
                 sorted_.held.append(message)
                 sorted_.rows.append(self._row(message, topic, device, parsed))

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from mqtt_bridge import topics
+from mqtt_bridge import screen, topics
+from mqtt_bridge.screen import Numbers
 from mqtt_bridge.topics import Topic, TopicRefused
 
 FRESH_S = 30.0
@@ -23,26 +24,54 @@ class Device(NamedTuple):
     station: str
 
 
+class SaidByCar(NamedTuple):
+    """What the car at a connector said at the start, as it is kept: a bridge that was restarted did not hear it."""
+
+    chemistry: str
+    temp_limit_c: float | None
+    cell_v_limit: float | None
+
+
 class Registry:
-    """The devices by code. `monotonic` is a clock for ages, in seconds."""
+    """The devices by code, and what the screen judges their samples by. `monotonic` is a clock for ages, in seconds."""
 
     def __init__(self, *, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._devices: dict[str, Device] = {}
         self._known: dict[str, tuple[Topic, Device]] = {}
         self._revoked: frozenset[str] = frozenset()
+        self._numbers: dict[UUID, Numbers] = {}
+        self._said: dict[tuple[str, int], SaidByCar] = {}
         self._loaded_at = NEVER
 
     async def refresh(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         """Read the registry again."""
         revoked = await pool.fetch("SELECT code FROM bridge_device_revoked")
         rows = await pool.fetch("SELECT code, kind, station_code, device_id, station_id FROM bridge_device")
+        numbers = await pool.fetch("SELECT station_id, rule, name, value FROM bridge_critical_number")
+        said = await pool.fetch("SELECT code, number, chemistry, temp_limit_c, cell_v_limit FROM bridge_car_limits")
+        by_station: dict[UUID, list[tuple[str, str, float]]] = {}
+        for row in numbers:
+            by_station.setdefault(row["station_id"], []).append((row["rule"], row["name"], row["value"]))
+        self._numbers = {station_id: screen.strictest(held) for station_id, held in by_station.items()}
+        self._said = {
+            (row["code"], row["number"]): SaidByCar(row["chemistry"], row["temp_limit_c"], row["cell_v_limit"])
+            for row in said
+        }
         self._devices = {
             row["code"]: Device(row["device_id"], row["station_id"], row["kind"], row["station_code"]) for row in rows
         }
         self._revoked = frozenset(row["code"] for row in revoked)
         self._known.clear()
         self._loaded_at = self._monotonic()
+
+    def numbers_of(self, station_id: UUID) -> Numbers:
+        """From where on a sample of the station is critical."""
+        return self._numbers.get(station_id, screen.DEFAULTS)
+
+    def said_by_car(self, device: str, connector: int) -> SaidByCar | None:
+        """What the car at a connector is known to have said when the registry was read."""
+        return self._said.get((device, connector))
 
     def expire(self) -> None:
         """Have the registry read again before the next message: what a device may do has changed."""

@@ -87,6 +87,11 @@ async def replace_in_force(version: RuleVersionView) -> None:
     )
 
 
+async def tell_bridges() -> None:
+    """Have the bridges read the numbers again when this transaction is committed."""
+    await db.execute("SELECT pg_notify('device_access', 'rules')")
+
+
 async def list_versions(
     *, company_ids: Collection[UUID], before: UUID | None = None, limit: int
 ) -> list[RuleVersionView]:

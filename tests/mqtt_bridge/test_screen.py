@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mqtt_bridge.messages import BmsLimits, ChargerTelemetry
-from mqtt_bridge.screen import is_critical
+from mqtt_bridge.screen import DEFAULTS, is_critical
 from tests.factories.telemetry import BMS, BODIES
 
 
@@ -39,7 +39,8 @@ class TestIsCritical:
             ({"bms": {"flags": ["soc_high"]}}, False),
             ({"bms": {"flags": ["over_temp"]}}, True),
             ({"bms": {"flags": ["charge_forbidden"]}}, True),
-            ({"bms": {"flags": ["charge_forbidden"]}, "current_a": 0.0}, False),
+            ({"bms": {"flags": ["charge_forbidden"]}, "current_a": 0.0}, True),
+            ({"bms": {"flags": ["charge_forbidden"], "pack_a": 0.0}, "current_a": 0.0}, False),
         ],
     )
     def test_by_the_defaults(self, fields: dict[str, Any], critical: bool) -> None:
@@ -54,4 +55,4 @@ class TestIsCritical:
         ],
     )
     def test_by_the_cars_own_limits_first(self, bms: dict[str, Any], critical: bool) -> None:
-        assert is_critical(sample(bms=bms), LIMITS) is critical
+        assert is_critical(sample(bms=bms), DEFAULTS, LIMITS) is critical

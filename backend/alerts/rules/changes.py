@@ -51,6 +51,8 @@ def _numbers(rule: Rule, when: Measure, numbers: Mapping[str, float]) -> list[tu
             limit = None if threshold is None else _laxest(when, threshold, kind)
             if threshold is None or limit is None:
                 found.append((key, f"nothing: the rule has no {name}"))
+            elif _is_yes_or_no(when) and value != 1:
+                found.append((key, "1: the rule asks whether something is so"))
             elif value > limit if when.bad != "at_or_below" else value < limit:
                 found.append((key, f"not laxer than {limit:g}"))
     if found:
@@ -66,6 +68,11 @@ def _numbers(rule: Rule, when: Measure, numbers: Mapping[str, float]) -> list[tu
         for kind in CHEMISTRIES
         if _wrong_way(changed.when, _of(warning, kind), _of(critical, kind))
     ]
+
+
+def _is_yes_or_no(when: Measure) -> bool:
+    """Whether the quantity is 0 or 1, so that any other number would find every sample bad, or none."""
+    return when.quantity.startswith("flag:") or when.quantity == "bms_missing"
 
 
 def _of(threshold: Threshold, kind: str) -> float:

@@ -166,7 +166,7 @@ async def propose(
 
 
 async def approve(*, staff: Staff, version_id: UUID, now: datetime) -> RuleVersionView:
-    """Put a version in force, as a second person; ingest takes it within ten seconds.
+    """Put a version in force, as a second person; bridges take it at once, ingest within ten seconds.
 
     Raises NotFound, RulesNeedSecondPerson, RuleVersionDecided.
     """
@@ -176,6 +176,7 @@ async def approve(*, staff: Staff, version_id: UUID, now: datetime) -> RuleVersi
             raise RulesNeedSecondPerson
         await store_rules.replace_in_force(version)
         await store_rules.decide_version(version_id, "approved", staff.account_id, now)
+        await store_rules.tell_bridges()
         await _audit(version, "rules.approved", staff, now)
     return msgspec.structs.replace(version, status="approved", decided_by=staff.account_id, decided_at=now)
 
