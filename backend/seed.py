@@ -15,7 +15,7 @@ import msgspec
 
 from backend.accounts import service as accounts
 from backend.core import db
-from backend.payments import service as payments
+from backend.payments.service import merchants as merchant_accounts
 from backend.stations import service as stations
 from backend.stations.rules.broker import matches_password
 from backend.stations.service import build, imports
@@ -168,7 +168,7 @@ async def seed_merchants(*, state_dir: Path, now: datetime) -> None:
             merchant.platform_public_key_id,
         )
         if found is not None and not present:
-            await payments.put_merchant_account(
+            await merchant_accounts.put_merchant_account(
                 operator_company_id=found.id,
                 merchant_no=merchant.mchid,
                 app_id=merchant.appid,

@@ -116,7 +116,7 @@ async def _take(
     body = await request.body()
     headers = {name: request.headers[name] for name in request.headers}
     try:
-        await take(merchant_no=merchant, headers=headers, body=body, services=services, now=now)
+        await take(provider="wechat_pay", merchant_no=merchant, headers=headers, body=body, services=services, now=now)
     except CallbackRefused as refusal:
         log.warning("wechat_callback_refused", reason=refusal.reason, status=refusal.status)
         return Response(_Failure(refusal.reason), status_code=refusal.status)

@@ -75,6 +75,9 @@ class MerchantRow(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     platform_key_id: str
     platform_public_key: str
+    former_key_id: str | None
+    former_public_key: str | None
+    former_until: datetime | None
 
 
 def _merchant(row: asyncpg.Record) -> MerchantRow:
@@ -89,6 +92,9 @@ def _merchant(row: asyncpg.Record) -> MerchantRow:
         api_key=crypto.decrypt(row["api_key_cipher"]),
         platform_key_id=row["platform_key_id"],
         platform_public_key=row["platform_public_key"],
+        former_key_id=row["former_key_id"],
+        former_public_key=row["former_public_key"],
+        former_until=row["former_until"],
     )
 
 
@@ -111,9 +117,13 @@ async def put_merchant(
     api_key: str,
     platform_key_id: str,
     platform_public_key: str,
+    former_until: datetime,
     now: datetime,
 ) -> UUID | None:
-    """Write a company's merchant account (again) as its only active one; None when another company has the number."""
+    """Write a company's merchant account (again) as its only active one; None when another company has the number.
+
+    A platform key of another id becomes the former one, believed until `former_until`.
+    """
     await db.execute(
         "UPDATE merchant_account SET active = false "
         "WHERE operator_company_id = $1 AND provider = $2 AND merchant_no <> $3",
@@ -129,6 +139,12 @@ async def put_merchant(
                 private_key_cipher, api_key_cipher, platform_key_id, platform_public_key, active, created_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true, $11)
             ON CONFLICT (provider, merchant_no) DO UPDATE SET app_id = excluded.app_id,
+                former_key_id = CASE WHEN merchant_account.platform_key_id = excluded.platform_key_id
+                    THEN merchant_account.former_key_id ELSE merchant_account.platform_key_id END,
+                former_public_key = CASE WHEN merchant_account.platform_key_id = excluded.platform_key_id
+                    THEN merchant_account.former_public_key ELSE merchant_account.platform_public_key END,
+                former_until = CASE WHEN merchant_account.platform_key_id = excluded.platform_key_id
+                    THEN merchant_account.former_until ELSE $12 END,
                 cert_serial_no = excluded.cert_serial_no, private_key_cipher = excluded.private_key_cipher,
                 api_key_cipher = excluded.api_key_cipher, platform_key_id = excluded.platform_key_id,
                 platform_public_key = excluded.platform_public_key, active = true
@@ -146,6 +162,7 @@ async def put_merchant(
             platform_key_id,
             platform_public_key,
             now,
+            former_until,
         ),
     )
 

@@ -19,6 +19,11 @@ class MerchantAccount(Table, tablename="merchant_account"):
     api_key_cipher = Bytea(default=b"")
     platform_key_id = Varchar(length=80)
     platform_public_key = Text()
+    former_key_id = Varchar(length=80, null=True, default=None)
+    former_public_key = Text(null=True, default=None)
+    former_until = Timestamptz(
+        null=True, default=None, help_text="until when callbacks with the former key are believed"
+    )
     active = Boolean(default=True)
     created_at = Timestamptz()
 
@@ -35,7 +40,7 @@ class Payment(Table, tablename="payment"):
     amount_fen = Integer()
     description = Varchar(length=120)
     state = Varchar(length=12, default="created")
-    prepay_token = Varchar(length=120, null=True, default=None)
+    prepay_token = Text(null=True, default=None)
     transaction_no = Varchar(length=80, null=True, default=None)
     checks = Integer(default=0)
     check_at = Timestamptz()

@@ -7,14 +7,14 @@ from uuid import UUID
 from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.payments import service as payments
-from backend.payments.service import PaymentSheet
+from backend.payments.service import PaymentSheet, merchants
 from sandbox.wechat_pay.callbacks import CallbackSender
 from sandbox.wechat_pay.keys import Keys, Merchant
 
 
 async def add_merchant_account(*, operator_company_id: UUID, merchant: Merchant, now: datetime) -> UUID:
     """Give a company one of the sandbox's merchant accounts."""
-    return await payments.put_merchant_account(
+    return await merchants.put_merchant_account(
         operator_company_id=operator_company_id,
         merchant_no=merchant.mchid,
         app_id=merchant.appid,

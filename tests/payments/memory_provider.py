@@ -12,6 +12,7 @@ from backend.payments.gateways import (
     CallbackRefund,
     CallbackRefused,
     Merchant,
+    PaidPayment,
     PaymentOrder,
     ProviderBill,
     ProviderPayment,
@@ -94,6 +95,11 @@ class MemoryProvider:
 
     # the protocol
 
+    @property
+    def channels(self) -> Mapping[str, bool]:
+        """Return one way to pay."""
+        return {"wechat_app": False}
+
     async def prepare(self, *, merchant: Merchant, order: PaymentOrder) -> str:
         """Place an order once."""
 
@@ -143,17 +149,17 @@ class MemoryProvider:
         return self._call(effect)
 
     async def refund(
-        self, *, merchant: Merchant, number: str, payment_number: str, amount_fen: int, total_fen: int, reason: str
+        self, *, merchant: Merchant, number: str, paid: PaidPayment, amount_fen: int, reason: str
     ) -> ProviderRefund:
         """Give money back once for a number; never more than was paid."""
 
         def effect() -> ProviderRefund:
             if number not in self.refunds:
-                order = self.orders[payment_number]
-                assert order["state"] == "succeeded" and total_fen == order["amount"]
+                order = self.orders[paid.number]
+                assert order["state"] == "succeeded" and paid.amount_fen == order["amount"]
                 assert order["refunded"] + amount_fen <= order["amount"], "given back more than was paid"
                 order["refunded"] += amount_fen
-                self.refunds[number] = {"amount": amount_fen, "state": "processing", "order": payment_number}
+                self.refunds[number] = {"amount": amount_fen, "state": "processing", "order": paid.number}
             return self.refund_view(number)
 
         return self._call(effect)
@@ -167,7 +173,7 @@ class MemoryProvider:
             state=refund["state"], provider_no=f"r{number}", amount_fen=refund["amount"], answer=refund["state"]
         )
 
-    async def query_refund(self, *, merchant: Merchant, number: str) -> ProviderRefund:
+    async def query_refund(self, *, merchant: Merchant, number: str, paid: PaidPayment) -> ProviderRefund:
         """Say what became of a refund."""
         return self._call(lambda: self.refund_view(number))
 

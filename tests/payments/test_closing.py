@@ -18,7 +18,7 @@ class TestCloseGateways:
         await start_payment(operator_company_id=company, account_id=alice, services=paying, now=now)
         gateway = paying.get(PaymentGateways).get("wechat_pay")
         assert isinstance(gateway, WeChatPay)
-        (client,) = (each._core._client for each in gateway._clients.values())
+        (client,) = (each._core._client for each in (client for _, client in gateway._clients.values()))
         await gateways.close_gateways(paying)
         assert client.is_closed
         await start_payment(operator_company_id=company, account_id=alice, services=paying, now=now)

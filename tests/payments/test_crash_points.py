@@ -184,7 +184,14 @@ class Shop:
         kind = json.loads(body)["kind"]
         take = callbacks.take_payment_callback if kind == "payment" else callbacks.take_refund_callback
         with suppress(CallbackRefused):
-            await take(merchant_no=self.merchant_no, headers={}, body=body, services=self.services, now=now)
+            await take(
+                provider="wechat_pay",
+                merchant_no=self.merchant_no,
+                headers={},
+                body=body,
+                services=self.services,
+                now=now,
+            )
 
     async def recover(self) -> None:
         """Let a worker's timers and sweeps run for a day and a half, and nothing else."""

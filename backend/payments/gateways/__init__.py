@@ -1,7 +1,8 @@
 """What a payment provider must be able to do, whoever it is, put where the composition root looks for it.
 
-WeChat Pay today; Alipay, PayScore and invoices fit the same words. Methods raise `GatewayError`; `permanent` says that
-the provider refuses for good. Every call may be repeated: the provider knows it by our number.
+WeChat Pay today; how Alipay, PayScore and invoices fit the same words is in docs/decisions/120. Methods raise
+`GatewayError`; `permanent` says that the provider refuses for good. Every call may be repeated: the provider knows it
+by our number.
 """
 
 from collections.abc import Mapping
@@ -16,13 +17,13 @@ from backend.core.settings import Settings
 from backend.payments.rules.moves import ProviderState
 from backend.payments.rules.reconciling import BillEntry
 
-Channel = Literal["wechat_jsapi", "wechat_app"]
-"""How the payer pays: in the mini-program (needs the openid), or from our own app."""
-PROVIDER_OF: dict[str, str] = {"wechat_jsapi": "wechat_pay", "wechat_app": "wechat_pay"}
-
 
 class Merchant(msgspec.Struct, frozen=True, kw_only=True):
-    """A merchant account with its secrets in clear; lives in memory only."""
+    """A merchant account with its secrets in clear; lives in memory only. What a provider has no use for is empty.
+
+    The former platform key is believed beside the present one until `former_until`: callbacks that were signed with it
+    are still being repeated.
+    """
 
     id: UUID
     operator_company_id: UUID
@@ -34,6 +35,9 @@ class Merchant(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str
     platform_key_id: str
     platform_public_key: str
+    former_key_id: str | None = None
+    former_public_key: str | None = None
+    former_until: datetime | None = None
 
     def __repr__(self) -> str:
         return f"Merchant({self.provider} {self.merchant_no})"
@@ -48,6 +52,14 @@ class PaymentOrder(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     payer: str | None
     expires_at: datetime
+
+
+class PaidPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """The payment a refund is of, by our number and by the provider's; some know it by the one, some by the other."""
+
+    number: str
+    transaction_no: str | None
+    amount_fen: int
 
 
 class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +89,7 @@ class ProviderBill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackPayment(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified callback about a payment."""
+    """A verified callback about a payment, whatever state it tells of; `nonce` is what no second one may have."""
 
     nonce: str
     number: str
@@ -105,8 +117,13 @@ class CallbackRefused(Exception):
 class PaymentGateway(Protocol):
     """A payment provider."""
 
+    @property
+    def channels(self) -> Mapping[str, bool]:
+        """Return its ways to pay, and whether each needs the payer's name at the provider (an openid)."""
+        ...
+
     async def prepare(self, *, merchant: Merchant, order: PaymentOrder) -> str:
-        """Announce a payment; returns the token that opens the payment sheet."""
+        """Announce a payment; returns the token that opens the payment sheet (at most 8,000 characters)."""
         ...
 
     def sheet(self, *, merchant: Merchant, channel: str, token: str, now: datetime) -> dict[str, str]:
@@ -118,16 +135,16 @@ class PaymentGateway(Protocol):
         ...
 
     async def close(self, *, merchant: Merchant, number: str) -> bool:
-        """Close a payment so that it cannot be paid any more; False when it has been paid."""
+        """Close a payment so that it cannot be paid any more; False when it has been paid or is being collected."""
         ...
 
     async def refund(
-        self, *, merchant: Merchant, number: str, payment_number: str, amount_fen: int, total_fen: int, reason: str
+        self, *, merchant: Merchant, number: str, paid: PaidPayment, amount_fen: int, reason: str
     ) -> ProviderRefund:
         """Ask for a refund (or for the one asked before by the same number)."""
         ...
 
-    async def query_refund(self, *, merchant: Merchant, number: str) -> ProviderRefund:
+    async def query_refund(self, *, merchant: Merchant, number: str, paid: PaidPayment) -> ProviderRefund:
         """Ask what became of a refund."""
         ...
 
@@ -157,6 +174,14 @@ class PaymentGateways:
 
     def __init__(self, by_provider: Mapping[str, PaymentGateway]) -> None:
         self._by_provider = dict(by_provider)
+
+    def provider_of(self, channel: str) -> str | None:
+        """Return who takes payments of `channel`."""
+        return next((name for name, gateway in self._by_provider.items() if channel in gateway.channels), None)
+
+    def list_channels(self) -> list[str]:
+        """Return every way to pay."""
+        return [channel for gateway in self._by_provider.values() for channel in gateway.channels]
 
     def get(self, provider: str) -> PaymentGateway:
         """Return the gateway of `provider`; KeyError when it is not wired."""

@@ -23,6 +23,7 @@ from backend.payments.gateways import (
     CallbackRefund,
     CallbackRefused,
     Merchant,
+    PaidPayment,
     PaymentOrder,
     ProviderBill,
     ProviderPayment,
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 
 SIGNATURE_TYPE = "WECHATPAY2-SHA256-RSA2048"
 PAY_TYPES = {"wechat_jsapi": WeChatPayType.JSAPI, "wechat_app": WeChatPayType.APP}
+CHANNELS = {"wechat_jsapi": True, "wechat_app": False}
 STATES: dict[str, ProviderState] = {
     "SUCCESS": "succeeded",
     "REFUND": "succeeded",
@@ -137,7 +139,12 @@ class WeChatPay:
     def __init__(self, *, url: str, public_url: str) -> None:
         self._url = url.rstrip("/")
         self._public_url = public_url.rstrip("/")
-        self._clients: dict[UUID, AsyncWeChatPay] = {}
+        self._clients: dict[UUID, tuple[Merchant, AsyncWeChatPay]] = {}
+
+    @property
+    def channels(self) -> Mapping[str, bool]:
+        """Return mini-program (needs the openid) and app."""
+        return CHANNELS
 
     async def prepare(self, *, merchant: Merchant, order: PaymentOrder) -> str:
         """Place the order; returns the prepay_id."""
@@ -159,7 +166,7 @@ class WeChatPay:
 
     def sheet(self, *, merchant: Merchant, channel: str, token: str, now: datetime) -> dict[str, str]:
         """Return what `wx.requestPayment` (mini-program) or the app's SDK takes, signed with the merchant's key."""
-        client = self._new_client(merchant) if merchant.id not in self._clients else self._clients[merchant.id]
+        client = self._signer(merchant)
         timestamp, nonce = str(int(now.timestamp())), uuid4().hex
         if channel == "wechat_app":
             return {
@@ -202,14 +209,14 @@ class WeChatPay:
         raise _refusal("close", status, text)
 
     async def refund(
-        self, *, merchant: Merchant, number: str, payment_number: str, amount_fen: int, total_fen: int, reason: str
+        self, *, merchant: Merchant, number: str, paid: PaidPayment, amount_fen: int, reason: str
     ) -> ProviderRefund:
         """Ask for a refund; the same number again answers with the first one's state."""
         client = await self._client(merchant)
         call = client.refund(
             out_refund_no=number,
-            out_trade_no=payment_number,
-            amount={"refund": amount_fen, "total": total_fen, "currency": "CNY"},
+            out_trade_no=paid.number,
+            amount={"refund": amount_fen, "total": paid.amount_fen, "currency": "CNY"},
             reason=reason[:80],
             notify_url=self._notify_url(merchant, "refund-notify"),
         )
@@ -218,7 +225,7 @@ class WeChatPay:
             raise _refusal("refund", status, text)
         return _refund(_decode("refund", text, _RefundAnswer))
 
-    async def query_refund(self, *, merchant: Merchant, number: str) -> ProviderRefund:
+    async def query_refund(self, *, merchant: Merchant, number: str, paid: PaidPayment) -> ProviderRefund:
         """Ask for the refund by our number."""
         client = await self._client(merchant)
         status, text = await self._call("query_refund", client.query_refund(out_refund_no=number))
@@ -285,7 +292,7 @@ class WeChatPay:
 
     async def close_clients(self) -> None:
         """Close the connections."""
-        for client in self._clients.values():
+        for _, client in self._clients.values():
             await client.__aexit__(None, None, None)
         self._clients.clear()
 
@@ -307,13 +314,22 @@ class WeChatPay:
         client._core._gate_way = self._url
         return client
 
-    async def _client(self, merchant: Merchant) -> AsyncWeChatPay:
+    def _signer(self, merchant: Merchant) -> AsyncWeChatPay:
+        """Return a client that signs and verifies with this merchant's present keys; it need not be connected."""
         known = self._clients.get(merchant.id)
-        if known is None:
-            known = self._new_client(merchant)
-            await known.__aenter__()
-            self._clients[merchant.id] = known
-        return known
+        return known[1] if known is not None and known[0] == merchant else self._new_client(merchant)
+
+    async def _client(self, merchant: Merchant) -> AsyncWeChatPay:
+        """Return the connected client; one with keys that were changed since is replaced."""
+        known = self._clients.get(merchant.id)
+        if known is not None and known[0] == merchant:
+            return known[1]
+        client = self._new_client(merchant)
+        await client.__aenter__()
+        self._clients[merchant.id] = (merchant, client)
+        if known is not None:
+            await known[1].__aexit__(None, None, None)
+        return client
 
     async def _call(self, what: str, call: Any) -> tuple[int, str]:
         try:
@@ -331,7 +347,8 @@ class WeChatPay:
     ) -> tuple[str, str, dict[str, Any]]:
         """Verify a callback; returns (nonce, event type, decrypted resource)."""
         given = {name.lower(): value for name, value in headers.items()}
-        if given.get("wechatpay-serial") != merchant.platform_key_id:
+        signed_with = _with_key(merchant, given.get("wechatpay-serial", ""), now)
+        if signed_with is None:
             raise CallbackRefused(401, "unknown Wechatpay-Serial")
         if given.get("wechatpay-signature-type", SIGNATURE_TYPE) != SIGNATURE_TYPE:
             raise CallbackRefused(401, "unknown Wechatpay-Signature-Type")
@@ -348,7 +365,7 @@ class WeChatPay:
             raise CallbackRefused(400, "not a notification") from error
         signed = {name: given.get(name, "") for name in given if name.startswith("wechatpay-")}
         signed["wechatpay-signature-type"] = SIGNATURE_TYPE
-        client = self._clients.get(merchant.id) or self._new_client(merchant)
+        client = self._signer(signed_with)
         try:
             plain = client.decrypt_callback(headers=signed, body=body)
         except (ValueError, UnicodeDecodeError) as error:  # Base64, the AEAD nonce or the text inside is malformed
@@ -360,6 +377,17 @@ class WeChatPay:
         except msgspec.MsgspecError as error:
             raise CallbackRefused(400, "the resource is not JSON") from error
         return nonce, notice.event_type, resource
+
+
+def _with_key(merchant: Merchant, serial: str, now: datetime) -> Merchant | None:
+    """Return the merchant with the platform key of this serial: the present one, or the former one for its time."""
+    if serial == merchant.platform_key_id:
+        return merchant
+    if merchant.former_until is None or now >= merchant.former_until or serial != merchant.former_key_id:
+        return None
+    return msgspec.structs.replace(
+        merchant, platform_key_id=serial, platform_public_key=merchant.former_public_key or ""
+    )
 
 
 def _payment(trade: _Trade) -> ProviderPayment:

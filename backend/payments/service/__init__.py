@@ -6,7 +6,7 @@ asked, then the answer is recorded. A crash anywhere in between is healed by the
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,7 @@ from backend.core import audit, db, jobs
 from backend.core.errors import Conflict, GatewayError, Invalid, NotFound, Unavailable
 from backend.core.services import Services
 from backend.payments import store
-from backend.payments.gateways import PROVIDER_OF, Channel, Merchant, PaymentGateways, PaymentOrder
+from backend.payments.gateways import Merchant, PaymentGateways, PaymentOrder
 from backend.payments.rules import moves
 from backend.payments.service import settling
 from backend.payments.service.ledger import post_entry, trial_balance
@@ -106,14 +106,6 @@ class NothingToPay(Conflict):
     title_zh = "无需支付"
     detail_en = "The order costs nothing."
     detail_zh = "该订单金额为零。"
-
-
-class MerchantTaken(Conflict):
-    """The merchant number belongs to another operator company."""
-
-    code = "merchant_account_taken"
-    title_en = "Another company is paid at this merchant number"
-    title_zh = "该商户号已属于其他服务商"
 
 
 class MerchantMissing(Conflict):
@@ -215,18 +207,20 @@ async def start_payment(
     """
     if amount_fen < 1:
         raise NothingToPay
-    if channel not in get_args(Channel):
-        raise ChannelUnknown(field="channel", allowed=", ".join(get_args(Channel)))
+    gateways = services.get(PaymentGateways)
+    provider = gateways.provider_of(channel)
+    if provider is None:
+        raise ChannelUnknown(field="channel", allowed=", ".join(gateways.list_channels()))
+    gateway = gateways.get(provider)
     payer: str | None = None
-    if channel == "wechat_jsapi":
+    if gateway.channels[channel]:
         payer = (await accounts.get_contact(account_id=account_id)).wechat_openid
         if payer is None:
             raise OpenidMissing
-    found = await store.find_merchant(operator_company_id=operator_company_id, provider=PROVIDER_OF[channel])
+    found = await store.find_merchant(operator_company_id=operator_company_id, provider=provider)
     if found is None:
         raise MerchantMissing
     merchant = settling.as_merchant(found)
-    gateway = services.get(PaymentGateways).get(merchant.provider)
     try:
         payment = await _open_payment(
             order_id=order_id,
@@ -393,48 +387,6 @@ async def find_paid(*, order_id: UUID) -> PaymentView | None:
 async def list_refunds(*, payment_id: UUID) -> list[RefundView]:
     """Return the refunds of a payment, oldest first."""
     return [_refund_view(row) for row in await store.list_refunds(payment_id=payment_id)]
-
-
-async def put_merchant_account(
-    *,
-    operator_company_id: UUID,
-    merchant_no: str,
-    app_id: str,
-    cert_serial_no: str,
-    private_key: str,
-    api_key: str,
-    platform_key_id: str,
-    platform_public_key: str,
-    now: datetime,
-    provider: Literal["wechat_pay"] = "wechat_pay",
-) -> UUID:
-    """Set where an operator company is paid (secrets are stored encrypted); safe to repeat. Raises MerchantTaken."""
-    async with db.transaction():
-        account_id = await store.put_merchant(
-            operator_company_id=operator_company_id,
-            provider=provider,
-            merchant_no=merchant_no,
-            app_id=app_id,
-            cert_serial_no=cert_serial_no,
-            private_key=private_key,
-            api_key=api_key,
-            platform_key_id=platform_key_id,
-            platform_public_key=platform_public_key,
-            now=now,
-        )
-        if account_id is None:
-            raise MerchantTaken
-        await audit.record(
-            actor_id=None,
-            actor_role="service",
-            action="merchant_account.set",
-            object_kind="merchant_account",
-            object_id=account_id,
-            detail={"provider": provider, "merchant_no": merchant_no},
-            now=now,
-            operator_company_id=operator_company_id,
-        )
-    return account_id
 
 
 async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:

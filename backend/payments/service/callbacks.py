@@ -21,10 +21,14 @@ log = structlog.get_logger()
 
 
 async def take_payment_callback(
-    *, merchant_no: str, headers: Mapping[str, str], body: bytes, services: Services, now: datetime
+    *, provider: str, merchant_no: str, headers: Mapping[str, str], body: bytes, services: Services, now: datetime
 ) -> None:
-    """Believe a callback about a payment, or raise CallbackRefused."""
-    merchant = await _merchant(merchant_no)
+    """Believe a callback about a payment, or raise CallbackRefused.
+
+    Providers tell of payments made, and some of orders closed when their time was over; what is still open is left to
+    the checks.
+    """
+    merchant = await _merchant(provider, merchant_no)
     gateway = services.get(PaymentGateways).get(merchant.provider)
     found = gateway.read_payment_callback(merchant=merchant, headers=headers, body=body, now=now)
     async with db.transaction():
@@ -32,6 +36,10 @@ async def take_payment_callback(
         payment = await store.find_payment(payment_id=_id_of(found.number))
         if payment is None or payment.merchant_account_id != merchant.id:
             raise CallbackRefused(404, "unknown order")
+        if found.payment.state == "closed":
+            await store.set_closed(payment_id=payment.id, now=now)
+        if found.payment.state != "succeeded":
+            return
         try:
             await settling.settle_payment(payment_id=payment.id, found=found.payment, now=now)
         except AmountDiffers as error:
@@ -42,10 +50,10 @@ async def take_payment_callback(
 
 
 async def take_refund_callback(
-    *, merchant_no: str, headers: Mapping[str, str], body: bytes, services: Services, now: datetime
+    *, provider: str, merchant_no: str, headers: Mapping[str, str], body: bytes, services: Services, now: datetime
 ) -> None:
     """Believe a callback about a refund, or raise CallbackRefused."""
-    merchant = await _merchant(merchant_no)
+    merchant = await _merchant(provider, merchant_no)
     gateway = services.get(PaymentGateways).get(merchant.provider)
     found = gateway.read_refund_callback(merchant=merchant, headers=headers, body=body, now=now)
     async with db.transaction():
@@ -56,11 +64,12 @@ async def take_refund_callback(
             raise CallbackRefused(404, "unknown refund")
         if payment.number != found.payment_number or found.refund.amount_fen != refund.amount_fen:
             raise CallbackRefused(422, "another payment or amount")
-        await settling.settle_refund(refund_id=refund.id, found=found.refund, now=now)
+        if found.refund.state in ("succeeded", "failed"):
+            await settling.settle_refund(refund_id=refund.id, found=found.refund, now=now)
 
 
-async def _merchant(merchant_no: str) -> Merchant:
-    row = await store.find_merchant_by_number(provider="wechat_pay", merchant_no=merchant_no)
+async def _merchant(provider: str, merchant_no: str) -> Merchant:
+    row = await store.find_merchant_by_number(provider=provider, merchant_no=merchant_no)
     if row is None:
         raise CallbackRefused(404, "unknown merchant")
     return Merchant(**msgspec.structs.asdict(row))

@@ -15,7 +15,7 @@ from backend.core.errors import GatewayError
 from backend.core.services import Services
 from backend.payments import store
 from backend.payments.events import PaymentSucceeded, RefundFailed, RefundSucceeded
-from backend.payments.gateways import Merchant, PaymentGateways, ProviderPayment, ProviderRefund
+from backend.payments.gateways import Merchant, PaidPayment, PaymentGateways, ProviderPayment, ProviderRefund
 from backend.payments.rules import ledger as ledger_rules
 from backend.payments.rules import moves
 from backend.payments.service.ledger import post_entry
@@ -221,15 +221,11 @@ async def check_refund(*, refund_id: UUID, services: Services) -> None:
 async def _send_or_query(refund: RefundRow, payment: PaymentRow, services: Services) -> ProviderRefund:
     merchant = await merchant_of(payment.merchant_account_id)
     gateway = services.get(PaymentGateways).get(merchant.provider)
+    paid = PaidPayment(number=payment.number, transaction_no=payment.transaction_no, amount_fen=payment.amount_fen)
     if refund.state == "processing":
-        return await gateway.query_refund(merchant=merchant, number=refund.number)
+        return await gateway.query_refund(merchant=merchant, number=refund.number, paid=paid)
     return await gateway.refund(
-        merchant=merchant,
-        number=refund.number,
-        payment_number=payment.number,
-        amount_fen=refund.amount_fen,
-        total_fen=payment.amount_fen,
-        reason=refund.reason,
+        merchant=merchant, number=refund.number, paid=paid, amount_fen=refund.amount_fen, reason=refund.reason
     )
 
 
