@@ -1,6 +1,9 @@
-"""Stand-ins for what a test must steer: the clock."""
+"""Stand-ins for what a test must steer: the clock; and live messages that nobody listens to."""
 
 from datetime import datetime, timedelta
+from typing import Any
+
+from backend.core.live import Live
 
 
 class FixedClock:
@@ -23,3 +26,13 @@ class FixedClock:
         """Move the clock on (`minutes=15`) and return the new instant."""
         self._now += timedelta(**duration)
         return self._now
+
+
+class UnheardLive(Live):
+    """Live messages of a test in which nobody listens."""
+
+    def __init__(self) -> None:
+        """Hold no connection."""
+
+    async def publish(self, channel: str, message: Any) -> None:
+        """Tell nobody."""

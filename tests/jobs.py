@@ -5,8 +5,9 @@ from typing import Any
 
 from backend.core import db, jobs
 from backend.core.jobs import JobContext
+from backend.core.live import Live
 from backend.core.services import Services
-from tests.fakes import FixedClock
+from tests.fakes import FixedClock, UnheardLive
 
 ROUNDS = 100
 
@@ -18,7 +19,7 @@ async def run_due_jobs(*, now: datetime, services: Services | None = None, only:
     worker it would be retried and then held.
     """
     ran: list[str] = []
-    context_services = services or Services()
+    context_services = services or _unheard()
     for _ in range(ROUNDS):
         row = await _take_due(now, only)
         if row is None:
@@ -27,6 +28,13 @@ async def run_due_jobs(*, now: datetime, services: Services | None = None, only:
         await jobs.run_payload(row["entrypoint"], row["payload"], context)
         ran.append(row["entrypoint"])
     raise AssertionError(f"jobs lead to jobs without an end: {ran[-10:]}")
+
+
+def _unheard() -> Services:
+    """Services of a process whose live messages nobody listens to; they are display only."""
+    made = Services()
+    made.put(Live, UnheardLive())
+    return made
 
 
 async def run_ticks(*names: str, now: datetime, services: Services | None = None) -> None:

@@ -1,21 +1,30 @@
 """HTTP paths of the queue and of the wait figures."""
 
+from collections.abc import AsyncGenerator
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Request, Response, delete, get, post
+import msgspec
+from litestar import Controller, Request, Response, WebSocket, delete, get, post, websocket
+from litestar.handlers import send_websocket_stream
 from litestar.params import Parameter, QueryParameter
+from litestar.response import ServerSentEvent
+from litestar.response.sse import ServerSentEventMessage
 from litestar.types import ControllerRouterHandler
 
 from backend.core.auth import Principal, Staff, StaffOnly
+from backend.core.clock import Clock
 from backend.core.errors import Invalid, NotFound, Unauthenticated
 from backend.core.http import etag_response
+from backend.core.live import Live
 from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_cursor
 from backend.core.problem_docs import answers
+from backend.core.services import Services
 from backend.core.units import CoordMissing, PositionInvalid, read_position
-from backend.reservations.service.claims import ConnectorTaken, VehicleElsewhere
+from backend.reservations.service.claims import ConnectorTaken, StationClosed, VehicleElsewhere
 from backend.stations import service as stations
+from backend.waiting.live import watch_entry
 from backend.waiting.rules.waits import UserClass
 from backend.waiting.schemas import (
     POWER_OF,
@@ -23,12 +32,13 @@ from backend.waiting.schemas import (
     FallbackAnswer,
     QueueAnswer,
     QueueBody,
+    QueueMessage,
     WaitFigureAnswer,
 )
 from backend.waiting.service import fallback, indicators, queue
 from backend.waiting.service.fallback import NoFallbackOffer
 from backend.waiting.service.indicators import BEIJING
-from backend.waiting.service.queue import AlreadyQueued, NoOffer, TooFarToQueue
+from backend.waiting.service.queue import AlreadyQueued, NoOffer, PlaceUnknown, TooFarToQueue
 
 AnyRequest = Request[Any, Any, Any]
 ARRIVALS_PER_PAGE = 200
@@ -57,9 +67,19 @@ class Queue(Controller):
         description=(
             "A connector that is free for the caller is offered at once. Order: live bookings, agreement residents,"
             " others; within each, first come first served. Others are offered the public zone only."
-            " With a position the car must be within 2 km."
+            " For cars on site or within 2 km by a position, the code of a connector (`qr`), the approach camera"
+            " or the caller's home compound. Live at GET /v1/queue/{id}/live."
         ),
-        responses=answers(Unauthenticated, NotFound, TooFarToQueue, AlreadyQueued, CoordMissing, PositionInvalid),
+        responses=answers(
+            Unauthenticated,
+            NotFound,
+            TooFarToQueue,
+            PlaceUnknown,
+            StationClosed,
+            AlreadyQueued,
+            CoordMissing,
+            PositionInvalid,
+        ),
     )
     async def join(self, principal: Principal, data: QueueBody, now: datetime) -> QueueAnswer:
         """Join."""
@@ -71,6 +91,7 @@ class Queue(Controller):
             vehicle_id=data.vehicle_id,
             power=POWER_OF[data.power] if data.power else None,
             position=position,
+            qr=data.qr,
             now=now,
         )
         return QueueAnswer.of(view)
@@ -79,7 +100,7 @@ class Queue(Controller):
         "/{entry_id:uuid}",
         operation_id="getQueueEntry",
         summary="Read a place in a queue",
-        description="Position, expected wait and offer, live; poll it with `If-None-Match`.",
+        description="Position, expected wait and offer; poll it with `If-None-Match`, or open it live.",
         responses=answers(Unauthenticated, NotFound),
     )
     async def read(
@@ -88,6 +109,31 @@ class Queue(Controller):
         """Read."""
         view = await queue.read(account_id=principal.account_id, entry_id=entry_id, now=now)
         return etag_response(request, QueueAnswer.of(view))
+
+    @get(
+        "/{entry_id:uuid}/live",
+        operation_id="streamQueueEntry",
+        summary="A place in a queue as it changes (SSE)",
+        description=(
+            "Server-sent events snapshot, change, offer and ping; over WebSocket the same messages. Ends after the"
+            " message that shows the end. Takes ?ticket= from POST /v1/auth/tickets."
+        ),
+        responses=answers(Unauthenticated, NotFound),
+    )
+    async def live_sse(
+        self, entry_id: UUID, ticket_principal: Principal, services: Services, now: datetime
+    ) -> ServerSentEvent:
+        """Stream a place in a queue to a browser."""
+        await queue.read(account_id=ticket_principal.account_id, entry_id=entry_id, now=now)
+        stream = _watch(entry_id, ticket_principal, services)
+
+        async def events() -> AsyncGenerator[ServerSentEventMessage, None]:
+            async for message in stream:
+                yield ServerSentEventMessage(
+                    event=message.type, data=msgspec.json.encode(message).decode(), id=None, retry=3000
+                )
+
+        return ServerSentEvent(events())
 
     @post(
         "/{entry_id:uuid}/accept",
@@ -111,6 +157,27 @@ class Queue(Controller):
     async def leave(self, principal: Principal, entry_id: UUID, now: datetime) -> None:
         """Leave."""
         await queue.leave(account_id=principal.account_id, entry_id=entry_id, now=now)
+
+
+def _watch(entry_id: UUID, principal: Principal, services: Services) -> AsyncGenerator[QueueMessage, None]:
+    clock = services.get(Clock)  # type: ignore[type-abstract]
+    return watch_entry(entry_id=entry_id, account_id=principal.account_id, live=services.get(Live), clock=clock)
+
+
+@websocket("/v1/queue/{entry_id:uuid}/live")
+async def live_websocket(
+    socket: WebSocket[Any, Any, Any], entry_id: UUID, ticket_principal: Principal, services: Services, now: datetime
+) -> None:
+    """Stream a place in a queue over WebSocket; one that is not the caller's refuses the handshake."""
+    await queue.read(account_id=ticket_principal.account_id, entry_id=entry_id, now=now)
+    stream = _watch(entry_id, ticket_principal, services)
+
+    async def texts() -> AsyncGenerator[str, None]:
+        async for message in stream:
+            yield msgspec.json.encode(message).decode()
+
+    await socket.accept()
+    await send_websocket_stream(socket, texts(), listen_for_disconnect=True, warn_on_data_discard=False)
 
 
 @get(
@@ -230,4 +297,4 @@ class FallbackPlans(Controller):
         return FallbackAnswer.of(view)
 
 
-ROUTES: list[ControllerRouterHandler] = [Queue, FallbackPlans, list_waits, list_wait_arrivals]
+ROUTES: list[ControllerRouterHandler] = [Queue, live_websocket, FallbackPlans, list_waits, list_wait_arrivals]

@@ -8,6 +8,7 @@ from backend.charging.events import SessionEnded, SessionStarted
 from backend.charging.service import sessions
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
+from backend.core.live import Live
 from backend.reservations.events import (
     BookingRestored,
     BookingStranded,
@@ -19,7 +20,8 @@ from backend.reservations.events import (
 from backend.telemetry.events import ConnectorStatusChanged, PlateRead
 from backend.waiting import service as waiting
 from backend.waiting import store, store_fallback
-from backend.waiting.events import WaitRecorded
+from backend.waiting.events import QueueChanged, WaitRecorded
+from backend.waiting.live import channel_of
 from backend.waiting.service import ArrivalDue, fallback, queue
 from backend.waiting.service.fallback import AnswerDue
 from backend.waiting.service.queue import OfferDue, WatchDue
@@ -40,6 +42,7 @@ async def note_approach(event: PlateRead, job: JobContext) -> None:
         at=event.occurred_at,
         now=job.now,
     )
+    await queue.arrived(station_id=event.station_id, plate_hash=event.plate_hash, now=job.now)
 
 
 @JOBS.on(ReservationCheckedIn)
@@ -155,6 +158,13 @@ async def _something_is_free(station_id: UUID, at: datetime, job: JobContext) ->
         for arrival in await store.list_waiting_bookings(station_id):
             await waiting.check_booked_connector(arrival_id=arrival.id, at=at, now=job.now)
     await queue.offer_free(station_id=station_id, now=job.now)
+    await job.services.get(Live).publish(channel_of(station_id), {"type": "wait"})
+
+
+@JOBS.on(QueueChanged)
+async def show_queue(event: QueueChanged, job: JobContext) -> None:
+    """Let whoever looks at a place in the queue see it anew."""
+    await job.services.get(Live).publish(channel_of(event.station_id), {"type": "queue"})
 
 
 @JOBS.timer("offer_due", OfferDue)

@@ -20,7 +20,9 @@ POWER_OF: dict[PowerClass, Literal["ac", "dc"]] = {"fast": "dc", "slow": "ac"}
 
 
 class QueueBody(msgspec.Struct, kw_only=True):
-    """Where to wait, with which car; with the position the wait counts from now if it is on site."""
+    """Where to wait, with which car, and what tells that it is on site or within 2 km: a position or a connector's
+    code; without either the approach camera, else the caller's home compound.
+    """
 
     station_id: Annotated[UUID, Meta(description="The station")]
     vehicle_id: Annotated[UUID, Meta(description="One of the caller's vehicles")]
@@ -28,6 +30,7 @@ class QueueBody(msgspec.Struct, kw_only=True):
     lat: Annotated[float | None, Meta(description="Latitude, degrees; compared and forgotten")] = None
     lng: Annotated[float | None, Meta(description="Longitude, degrees")] = None
     coord: Annotated[str | None, Meta(description="Datum of the position: `gcj02` or `wgs84`")] = None
+    qr: Annotated[str, Meta(max_length=64, description="The code on a connector of the station: on site")] | None = None
 
 
 class OfferAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,15 @@ class QueueAnswer(msgspec.Struct, frozen=True, kw_only=True):
             joined_at=entry.joined_at,
             offer=offer,
         )
+
+
+class QueueMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live connection is sent: `snapshot` first, then `change` and `offer`, `ping` in between; the last one
+    shows how it ended.
+    """
+
+    type: Literal["snapshot", "change", "offer", "ping"]
+    entry: Annotated[QueueAnswer | None, Meta(description="The place in the queue now; null in a ping")] = None
 
 
 class WaitFigureAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from backend.charging.events import SessionStarted
 from backend.core import db, jobs
 from backend.core.errors import NotFound
 from backend.core.ids import new_id
+from backend.core.units import Point
 from backend.reservations.service import claims
 from backend.stations import service as stations
 from backend.waiting import service as waiting
@@ -222,7 +223,7 @@ async def join(resident: Resident, scene: Scene, *, now: datetime, power: Any = 
         station_id=scene.place.station.id,
         vehicle_id=resident.vehicle.id,
         power=power,
-        position=None,
+        position=Point(scene.place.station.lat + 0.009, scene.place.station.lng),
         now=now,
     )
 

@@ -12,13 +12,14 @@ import msgspec
 from backend.core import db
 from backend.core.errors import Conflict, Forbidden, NotFound
 from backend.core.ids import new_id
-from backend.reservations.rules.periods import BookingTerms
+from backend.reservations.rules.periods import BookingTerms, open_until
 from backend.reservations.rules.walk_ups import MINUTE, decide_walk_up, held_for
 from backend.reservations.rules.words import ClaimKind, ClaimView, ReservationView
 from backend.reservations.store import bookings as bookings_store
 from backend.reservations.store import claims as store
 from backend.stations import service as stations
 from backend.stations.rules.settings import StationSettings
+from backend.stations.rules.topology import StationView
 from backend.stations.service import zones as zone_changes
 
 FAR = timedelta(days=30)
@@ -296,6 +297,13 @@ async def walk_up_until(
         case "too_little_time":
             raise TooLittleTimeLeft(next_claim_at=next_starts_at)
     return decision
+
+
+def check_open(*, station: StationView, now: datetime) -> None:
+    """Raise StationClosed outside the opening hours."""
+    terms = terms_of(station.settings)
+    if open_until(now, terms) is None:
+        raise StationClosed(opens=clock_of(terms.open_from_min), closes=clock_of(terms.open_to_min))
 
 
 async def current_reservation(*, connector_id: UUID, at: datetime) -> ReservationView | None:

@@ -18,6 +18,7 @@ from backend.agreements import service as agreements
 from backend.bays import service as bays
 from backend.core import db, jobs
 from backend.core.ids import new_id
+from backend.reservations.rules.periods import open_until
 from backend.reservations.service import bookings, claims
 from backend.reservations.service.claims import terms_of
 from backend.stations import service as stations
@@ -258,7 +259,7 @@ async def usable_connectors(
     *, station: StationView, user_class: UserClass, now: datetime, power: str | None = None
 ) -> list[ConnectorView]:
     """Return the connectors somebody of this class could use now for at least the shortest slot."""
-    if station.safety_hold:
+    if station.safety_hold or open_until(now, terms_of(station.settings)) is None:
         return []
     open_now = await _outlook([station], now)
     occupied = {

@@ -12,7 +12,7 @@ import msgspec
 from backend.accounts import service as accounts
 from backend.bays import service as bays
 from backend.core import db, jobs
-from backend.core.errors import Conflict, NotFound
+from backend.core.errors import Conflict, Invalid, NotFound
 from backend.core.ids import new_id
 from backend.core.units import Point, distance_m
 from backend.notifications import service as notifications
@@ -20,8 +20,10 @@ from backend.reservations.rules.words import Power
 from backend.reservations.service import claims
 from backend.reservations.service.claims import ConnectorTaken, VehicleElsewhere
 from backend.stations import service as stations
+from backend.stations.rules.topology import StationView
 from backend.waiting import service as waiting
 from backend.waiting import store, store_fallback
+from backend.waiting.events import QueueChanged
 from backend.waiting.rules.queue import Free, Waiting, in_order, match_offers, position_of
 from backend.waiting.store import EntryRow
 
@@ -50,6 +52,16 @@ class TooFarToQueue(Conflict):
     title_zh = "距离过远，无法排队"
     detail_en = "You are {distance_m} m away; join within {limit_m} m, or book a slot."
     detail_zh = "您距充电站{distance_m}米，请在{limit_m}米内排队，或改为预约。"
+
+
+class PlaceUnknown(Invalid):
+    """Nothing tells that the car is on site or near."""
+
+    code = "place_unknown"
+    title_en = "Where are you?"
+    title_zh = "无法确认您的位置"
+    detail_en = "Send lat, lng and coord, or the code on a connector (qr): the queue is for cars within {limit_m} m."
+    detail_zh = "请提供位置（lat、lng、coord）或扫描充电枪二维码（qr）：仅限{limit_m}米内的车辆排队。"
 
 
 class NoOffer(Conflict):
@@ -90,19 +102,21 @@ async def join(
     power: Power | None,
     position: Point | None,
     now: datetime,
+    qr: str | None = None,
 ) -> QueueView:
     """Join a station's queue; a connector that is free for the caller is offered at once.
 
-    On site (within the station's check-in radius, or seen by its camera) the wait counts and offers stand 90 s; from
-    elsewhere they stand 5 minutes. The position is compared and forgotten.
-    Raises NotFound, TooFarToQueue, AlreadyQueued.
+    On site (within the station's check-in radius, seen by its camera, or with the code of one of its connectors) the
+    wait counts and offers stand 90 s; from elsewhere they stand 5 minutes. Who is not on site is within 2 km by the
+    position, which is compared and forgotten, or by the compound they live in.
+    Raises NotFound, TooFarToQueue, PlaceUnknown, StationClosed, AlreadyQueued.
     """
     vehicle = await accounts.get_vehicle(account_id=account_id, vehicle_id=vehicle_id)
     station = await stations.get_station(station_id=station_id)
-    away = None if position is None else distance_m(position, Point(station.lat, station.lng))
-    if away is not None and away > JOIN_WITHIN_M:
-        raise TooFarToQueue(distance_m=away, limit_m=JOIN_WITHIN_M)
-    here = away is not None and away <= station.settings.check_in_radius_m
+    claims.check_open(station=station, now=now)
+    here = await _is_here(station, position, qr)
+    if not here and await store.find_open_arrival(station_id, vehicle.plate_hash) is None:
+        await _check_near(account_id, station, position)
     user_class = await waiting.user_class_of(
         account_id=account_id, plate_hash=vehicle.plate_hash, station=station, at=now
     )
@@ -112,7 +126,7 @@ async def join(
             await waiting.record_arrival(
                 station_id=station_id,
                 plate_hash=vehicle.plate_hash,
-                source="app",
+                source="app" if qr is None else "qr",
                 at=now,
                 now=now,
                 account_id=account_id,
@@ -137,11 +151,47 @@ async def join(
         if not await store.add_entry(entry):
             other = await store.find_open_entry(vehicle.plate_hash)
             raise AlreadyQueued(queue_id=None if other is None or other.account_id != account_id else str(other.id))
+        await jobs.emit(QueueChanged(station_id=station_id, at=now), now=now)
         await offer_free(station_id=station_id, now=now)
         if arrival is not None:
             watch = WatchDue(arrival_id=arrival.id)
             await jobs.schedule("waiting.watch_wait", watch, due_at=now, now=now)
     return await read(account_id=account_id, entry_id=entry.id, now=now)
+
+
+async def _is_here(station: StationView, position: Point | None, qr: str | None) -> bool:
+    if qr is not None:
+        connector = await stations.find_connector_by_qr(qr=qr.strip())
+        if connector is None or connector.station_id != station.id:
+            raise NotFound(kind="connector")
+        return True
+    away = None if position is None else distance_m(position, Point(station.lat, station.lng))
+    return away is not None and away <= station.settings.check_in_radius_m
+
+
+async def _check_near(account_id: UUID, station: StationView, position: Point | None) -> None:
+    """Raise TooFarToQueue or PlaceUnknown unless the person is within reach: by the position, else by the home."""
+    if position is None:
+        home = await stations.find_home(account_id=account_id)
+        if home is None:
+            raise PlaceUnknown(field="lat", limit_m=JOIN_WITHIN_M)
+        position = Point(home.lat, home.lng)
+    away = distance_m(position, Point(station.lat, station.lng))
+    if away > JOIN_WITHIN_M:
+        raise TooFarToQueue(distance_m=away, limit_m=JOIN_WITHIN_M)
+
+
+async def arrived(*, station_id: UUID, plate_hash: bytes, now: datetime) -> None:
+    """A car that joined from elsewhere is on site now: its wait counts, its offers stand 90 s, its wait is watched."""
+    async with db.transaction():
+        await store.lock_queue(station_id)
+        entry = await store.find_open_entry(plate_hash, lock=True)
+        arrival = await store.find_open_arrival(station_id, plate_hash)
+        if entry is None or arrival is None or entry.station_id != station_id or entry.on_site_since is not None:
+            return
+        await store.save_entry(msgspec.structs.replace(entry, on_site_since=arrival.arrived_at))
+        await jobs.emit(QueueChanged(station_id=station_id, at=now), now=now)
+        await jobs.schedule("waiting.watch_wait", WatchDue(arrival_id=arrival.id), due_at=now, now=now)
 
 
 async def read(*, account_id: UUID, entry_id: UUID, now: datetime) -> QueueView:
@@ -188,6 +238,8 @@ async def offer_free(*, station_id: UUID, now: datetime) -> int:
             residents_worst=timedelta(seconds=await store_fallback.residents_worst_s(station_id, now - WORST_OF)),
         ):
             made += await _offer(entries[entry_id], connector_id, now=now)
+        if made:
+            await jobs.emit(QueueChanged(station_id=station_id, at=now), now=now)
         return made
 
 
@@ -251,6 +303,7 @@ async def accept(*, account_id: UUID, entry_id: UUID, now: datetime) -> QueueVie
             await claims.accept_offer(claim_id=entry.offer_claim_id, ends_at=kept_until, now=now)
             entry = msgspec.structs.replace(entry, status="accepted", offer_expires_at=kept_until)
             await store.save_entry(entry)
+            await jobs.emit(QueueChanged(station_id=station_id, at=now), now=now)
             await jobs.schedule("waiting.offer_due", OfferDue(entry_id=entry.id), due_at=kept_until, now=now)
             arrival = await store.find_open_arrival(station_id, entry.plate_hash)
             if arrival is not None and entry.offer_connector_id is not None:
@@ -317,3 +370,4 @@ async def _close(entry: EntryRow, status: str, now: datetime) -> None:
                 await bays.request_raise(bay_id=claim.bay_id, reason=f"queue {status}", actor="waiting", now=now)
     closed = msgspec.structs.replace(entry, closed_at=now)
     await store.save_entry(msgspec.convert({**msgspec.structs.asdict(closed), "status": status}, EntryRow))
+    await jobs.emit(QueueChanged(station_id=entry.station_id, at=now), now=now)
