@@ -36,6 +36,7 @@ from backend.core.problems import EXCEPTION_HANDLERS, choose_locale
 from backend.core.services import Services
 from backend.core.settings import Settings
 from backend.core.tracing import trace
+from backend.telemetry import reach
 
 VERSION = "0.1.0"
 MAX_BODY_BYTES = 256 * 1024
@@ -73,11 +74,16 @@ async def livez() -> dict[str, str]:
 
 
 @get("/readyz", tags=["ops"], operation_id="readyz", summary="Can the process do its work?")
-async def readyz(services: Services) -> Response[dict[str, Any]]:
-    """Ask PostgreSQL and Valkey, and count jobs that failed for good; 503 when one of the two does not answer."""
+async def readyz(services: Services, now: datetime) -> Response[dict[str, Any]]:
+    """Ask PostgreSQL and Valkey, and count jobs that failed for good; 503 when one of the two does not answer.
+
+    The broker, and whether a bridge and an ingest process work, are told as well: without one of them devices do not
+    reach us, `status` is `degraded`, and the API goes on serving (200).
+    """
     checks: dict[str, str] = {}
+    lanes: dict[str, str] = {}
     try:
-        await db.fetchval("SELECT 1")
+        lanes = await reach.check_lanes(now=now)
         checks["postgresql"] = "ok"
     except Exception as error:  # noqa: BLE001  whatever it is, the truthful answer is "not ready"
         checks["postgresql"] = f"unreachable: {type(error).__name__}"
@@ -87,7 +93,9 @@ async def readyz(services: Services) -> Response[dict[str, Any]]:
     except (RedisError, OSError) as error:
         checks["valkey"] = f"unreachable: {type(error).__name__}"
     ready = all(value == "ok" for value in checks.values())
-    body: dict[str, Any] = {"status": "ok" if ready else "unavailable", "checks": checks}
+    checks |= {"broker": await reach.check_broker(url=services.get(Settings).mqtt_url), **lanes}
+    status = "unavailable" if not ready else "ok" if all(value == "ok" for value in checks.values()) else "degraded"
+    body: dict[str, Any] = {"status": status, "checks": checks}
     if checks["postgresql"] == "ok":
         body["held_jobs"] = len(await jobs.list_held())
     return Response(body, status_code=200 if ready else 503)

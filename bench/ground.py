@@ -6,6 +6,7 @@ the service against them, `kill("bridge")` ends it with -9. `opened()` gives thi
 
 import base64
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -150,6 +151,17 @@ class Ground:
             return error.code
         except OSError:
             return 0
+
+    def health(self) -> tuple[str, dict[str, str]]:
+        """What /readyz says: its status and its checks; empty when nothing answers."""
+        try:
+            with urllib.request.urlopen(f"{self.api_url}/readyz", timeout=10) as answer:
+                body = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            body = json.loads(error.read())
+        except OSError:
+            return "", {}
+        return body["status"], body["checks"]
 
     async def clone(self, name: str) -> str:
         """Copy the database as it is (nobody may be connected); returns the copy's address for the service's role."""

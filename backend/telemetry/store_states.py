@@ -137,6 +137,16 @@ async def find_sighted_since(now: datetime, alive_s: float) -> datetime | None:
     return since
 
 
+async def list_alive_roles(now: datetime, alive_s: float) -> set[str]:
+    """Return the roles (bridge, standby, ingest) of which a process reported within `alive_s`."""
+    rows = await db.fetch(
+        "SELECT DISTINCT role FROM platform_sight WHERE seen_at > $1::timestamptz - make_interval(secs => $2)",
+        now,
+        alive_s,
+    )
+    return {row["role"] for row in rows}
+
+
 UPSERT_STATUS = """
     INSERT INTO connector_state AS c (connector_id, device_id, station_id, number, status, reported_status, status_boot,
         status_seq, status_since)

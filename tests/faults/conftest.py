@@ -84,7 +84,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
     with ground(broker=True) as made:
         folder = tmp_path_factory.mktemp("providers")
         providers = await sandbox_providers.start(state_dir=folder)
-        made.extra = dict(providers.settings)
+        made.extra = {**providers.settings, "LINLI_WECHAT_TEMPLATES": "refund_done=TMPL-9"}
         crowd = Crowd(made)
         async with made.opened():
             await crowd.register(stations=16, chargers=4)

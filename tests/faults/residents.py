@@ -205,14 +205,20 @@ class Found:
         )
 
 
-async def found_town(running: Running, *, name: str, people: int, bills: int, guns: int = 4) -> Town:
-    """Build a station with prices and residents under agreement, each with unpaid bills. Needs an open database."""
+async def found_town(
+    running: Running, *, name: str, people: int, bills: int = 0, guns: int = 4, merchant: int | None = None
+) -> Town:
+    """Build a station with prices and residents under agreement, each with unpaid bills.
+
+    `merchant`: which of the sandbox's two merchant accounts is paid; each belongs to one company.
+    """
     now = SystemClock().now()
     number = sum(name.encode()) % 90 + 10
     async with running.ground.opened() as services:
         company_id = await add_company(name=name, code=name)
-        merchant = merchants(running.providers_dir)[number % 2]
-        await add_merchant_account(operator_company_id=company_id, merchant=merchant, now=now)
+        if merchant is not None:
+            account = merchants(running.providers_dir)[merchant]
+            await add_merchant_account(operator_company_id=company_id, merchant=account, now=now)
         place = await add_demo_station(operator_company_id=company_id)
         extra = [await add_gun(station_id=place.station.id, with_lock=False) for _ in range(guns)]
         await publish_tariff(operator_company_id=company_id, spans=ALL_DAY)

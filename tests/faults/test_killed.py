@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 class TestApiKilled:
     async def test_loses_and_doubles_no_booking_and_no_payment(self, running: Running, row: Row) -> None:
         """Residents book, cancel and pay over HTTP, again with the same key when there is no answer."""
-        town = await found_town(running, name="api-killed", people=6, bills=2 * KILLS)
+        town = await found_town(running, name="api-killed", people=6, bills=2 * KILLS, merchant=1)
         crowd = running.crowd
         before = crowd.samples + crowd.events
         try:

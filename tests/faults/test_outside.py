@@ -8,9 +8,11 @@ import asyncpg
 import pytest
 
 from backend.accounts import service as accounts
-from backend.core import db
+from backend.core import crypto, db
 from backend.core.clock import SystemClock
 from backend.notifications import service as notifications
+from backend.notifications.service import preferences
+from bench.load import await_rows
 from tests.faults.conftest import Row, Running
 
 pytestmark = pytest.mark.slow
@@ -76,6 +78,52 @@ class TestApnsFails:
         )
         assert found == MESSAGES
         assert (fault == "410") == ("push" not in by) or fault != "410"
+
+
+class TestWeChatConsentTakenBack:
+    async def test_nothing_is_lost(self, running: Running, row: Row) -> None:
+        """43101: our ledger has consents, WeChat says they were taken back. Inbox and push have it all the same."""
+        openid = "oWx-took-back"
+        running.providers.wechat.subscribe.clear()
+        now = SystemClock().now()
+        async with running.ground.opened():
+            account_id = await accounts.ensure_account(phone="13766600043", now=now)
+            await accounts.register_push_token(account_id=account_id, platform="ios", token="43101" + "0" * 59, now=now)
+            await db.execute(
+                "UPDATE account SET openid_cipher = $2, openid_hash = $3 WHERE id = $1",
+                account_id,
+                crypto.encrypt(openid),
+                crypto.lookup_hash(openid),
+            )
+            await preferences.add_consents(account_id=account_id, templates=["refund_done"] * MESSAGES, now=now)
+            for number in range(MESSAGES):
+                async with db.transaction():
+                    await notifications.notify(
+                        recipient=account_id,
+                        event_key=f"wechat-43101:{number}",
+                        template="refund_done",
+                        params={"total_yuan": "1"},
+                        safety=False,
+                        now=now,
+                    )
+            found, by, took_s = await accepted(running, "wechat-43101", wanted=MESSAGES, timeout_s=60)
+            pending = "SELECT count(*) = 0 FROM delivery WHERE event_key LIKE 'wechat-43101:%' AND state = 'pending'"
+            await await_rows(running.dsn, f"SELECT ({pending})::int")
+            inbox = await db.fetchval("SELECT count(*) FROM inbox_message WHERE recipient_id = $1", account_id)
+            answers = await db.fetchval(
+                "SELECT count(*) FROM delivery WHERE event_key LIKE 'wechat-43101:%' AND channel = 'wechat'"
+                " AND state = 'failed' AND provider_answer LIKE '43101%'"
+            )
+            consents = {consent.outcome for consent in await preferences.list_consents(account_id=account_id)}
+        row(
+            "WeChat 43101",
+            f"{MESSAGES} messages to a person whose consents WeChat no longer knows",
+            f"refused by WeChat {answers}, in the inbox {inbox} of {MESSAGES}, accepted {found} of {MESSAGES} by"
+            f" {', '.join(f'{k} {v}' for k, v in sorted(by.items()))}, all after {took_s:.1f} s, consents {consents}",
+        )
+        assert answers >= 1
+        assert inbox == found == MESSAGES
+        assert consents == {"refused"}
 
 
 class TestSmsDown:
