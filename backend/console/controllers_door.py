@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from backend.console.service.acting import serving
 from backend.console.tables import asked_at, hash_token
 from backend.core import db
 from backend.core.clock import Clock
@@ -29,7 +30,11 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 CLOSED = ("/api/docs", "/api/openapi.json", "/public/docs", "/public/openapi.json", "/openapi.json", "/docs")
 """Piccolo's pages about itself: they load scripts from elsewhere, and tell what nobody needs."""
 WITHOUT_SECOND_FACTOR = "/api/mfa-setup"
-SCRIPT = (Path(__file__).parent / "second_factor.js").read_bytes()
+_HERE = Path(__file__).parent
+OURS = {
+    "/second-factor.js": ("text/javascript", (_HERE / "second_factor.js").read_bytes()),
+    "/read-only.css": ("text/css", (_HERE / "read_only.css").read_bytes()),
+}
 HEADERS = {
     "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " font-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -44,6 +49,7 @@ class Door:
 
     def __init__(self, services: Services, *, build: Callable[[], Any]) -> None:
         settings = services.get(Settings)
+        self._services = services
         self._clock: Clock = services.get(Clock)  # type: ignore[type-abstract]
         self._build = build
         self._behind: Any = None
@@ -55,6 +61,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         asked_at.set(self._clock.now())
+        serving.set(self._services)
         scope["scheme"] = "https" if self._tls else "http"
         if address := scope.get("state", {}).get("client_address"):
             scope["client"] = (address, 0)
@@ -65,8 +72,8 @@ class Door:
             await answer.say(421, {"detail": "The console is reached under the public address of the service only."})
         elif path.startswith(CLOSED):
             await answer.say(404, {"detail": "There is no such page."})
-        elif path == "/second-factor.js":
-            await answer.raw(200, "text/javascript", SCRIPT)
+        elif path in OURS:
+            await answer.raw(200, *OURS[path])
         elif not await self._turned_to_enrol(request, path, answer):
             _end_listing(scope, path)
             await self._pass(scope, receive, answer)
@@ -181,6 +188,6 @@ def make_door(services: Services) -> ASGIApp:
     def build() -> Any:
         from backend.console.controllers_site import build_site  # FastAPI and all: seconds, and only where it is used
 
-        return build_site(services)
+        return build_site(services.get(Settings).public_url, db.engine())
 
     return Door(services, build=build)

@@ -19,7 +19,6 @@ from backend.console.tables import asked_at
 from backend.core.auth import Staff
 from backend.core.errors import DomainError
 from backend.core.problems import choose_locale
-from backend.core.services import Services
 from backend.reservations.service import on_site
 from backend.tariffs import service as tariffs
 
@@ -143,7 +142,7 @@ async def _keep_suspension(staff: Staff, data: schemas.SuspensionForm) -> str:
     return "已维持 Upheld"
 
 
-def evidence_form(services: Services) -> FormConfig:
+def evidence_form() -> FormConfig:
     """Return the form that hands a piece of evidence out; the service writes down who looked."""
 
     async def submit(request: Request, data: schemas.EvidenceForm) -> FileResponse:
@@ -153,7 +152,7 @@ def evidence_form(services: Services) -> FormConfig:
                 staff=await acting.acting_staff(person.account_id),
                 agreement_id=data.agreement_id,
                 evidence_id=data.evidence_id,
-                evidence=apply.store_of(services),
+                evidence=apply.store_of(acting.serving.get()),
                 now=asked_at.get(),
             )
         except DomainError as error:

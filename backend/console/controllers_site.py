@@ -1,11 +1,14 @@
 """The console itself: Piccolo Admin over the allowed tables, with our logins and forms. Building it takes seconds."""
 
+import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from piccolo.apps.user.tables import BaseUser
 from piccolo.columns import Column
+from piccolo.engine import Engine
 from piccolo.table import Table
 from piccolo_admin.endpoints import AdminRouter, TableConfig, create_admin
 from piccolo_api.change_password.endpoints import change_password
@@ -19,8 +22,6 @@ from backend.console.projections import build_projections
 from backend.console.rules.shown import TABLES, Shown
 from backend.console.service.people import ISSUER, OurKey
 from backend.console.tables import SESSION_AT_MOST, SESSION_FOR, ConsoleSecret, ConsoleSession, ConsoleUser
-from backend.core.services import Services
-from backend.core.settings import Settings
 
 HERE = Path(__file__).parent
 SITE_NAME = "邻里充电 运营控制台"
@@ -58,9 +59,9 @@ def _link(table: type[Table], shown: Shown) -> Column | None:
     return next((column for column in plain if column not in links), None)
 
 
-def build_site(services: Services) -> AdminRouter:
-    """Return the console for this process; reads the tables' classes, asks no database."""
-    settings = services.get(Settings)
+@lru_cache(maxsize=2)
+def build_site(public_url: str, engine: Engine[Any]) -> AdminRouter:
+    """Return the console under this address over this database, built once; asks the database nothing."""
     factor = SecondFactor(
         encryption_provider=OurKey(),
         secret_table=ConsoleSecret,
@@ -68,10 +69,10 @@ def build_site(services: Services) -> AdminRouter:
         register_template_path=str(HERE / "enrolled.html"),
         valid_window=1,
     )
-    host = urlsplit(settings.public_url).hostname or ""
+    host = urlsplit(public_url).hostname or ""
     site: AdminRouter = create_admin(
-        tables=[configure(table, TABLES[name]) for name, table in build_projections().items()],
-        forms=[*controllers_forms.forms(), controllers_forms.evidence_form(services), *controllers_money.forms()],
+        tables=[configure(table, TABLES[name]) for name, table in build_projections(engine).items()],
+        forms=[*controllers_forms.forms(), controllers_forms.evidence_form(), *controllers_money.forms()],
         auth_table=ConsoleUser,
         session_table=ConsoleSession,
         session_expiry=SESSION_FOR,
@@ -79,16 +80,19 @@ def build_site(services: Services) -> AdminRouter:
         increase_expiry=SESSION_FOR,
         read_only=True,
         rate_limit_provider=InMemoryLimitProvider(timespan=300, limit=TRIES_IN_5_MIN, block_duration=300),
-        production=settings.public_url.startswith("https://"),
+        production=public_url.startswith("https://"),
         site_name=SITE_NAME,
         auto_include_related=False,
         allowed_hosts=[host],
         mfa_providers=[factor],
     )
     site.template = site.template.replace(
-        "<title>Piccolo Admin</title>", f'<title>{SITE_NAME}</title>\n  <script src="./second-factor.js"></script>'
+        "<title>Piccolo Admin</title>",
+        f'<title>{SITE_NAME}</title>\n  <script src="./second-factor.js"></script>'
+        '\n  <link rel="stylesheet" href="./read-only.css">',
     )
     _let_passwords_be_changed(site)
+    logging.getLogger("piccolo_admin.endpoints").disabled = True  # told twice: a real fault is logged by core.problems
     return site
 
 

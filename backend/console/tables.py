@@ -36,6 +36,8 @@ SESSION_FOR = timedelta(minutes=30)
 """A session ends half an hour after its last use ..."""
 SESSION_AT_MOST = timedelta(hours=12)
 """... and after a working day in any case."""
+RECOVERY_ROUNDS = 50_000
+"""Rounds of hashing a recovery code: it has 62 random bits, where a password needs the many rounds for having few."""
 STEP_S = 30
 """Length of a code's life (RFC 6238); one step before and after is taken as well, for clocks that differ."""
 
@@ -139,7 +141,9 @@ class ConsoleSecret(AuthenticatorSecret, tablename="console_secret"):
         """Give the user a new second factor, ending the one before and all sessions; returns the recovery codes too."""
         codes = [generate_recovery_code() for _ in range(recovery_code_count)]
         salt = secrets.token_hex(16)
-        hashed = await asyncio.to_thread(lambda: [ConsoleUser.hash_password(code, salt) for code in codes])
+        hashed = await asyncio.to_thread(
+            lambda: [ConsoleUser.hash_password(code, salt, RECOVERY_ROUNDS) for code in codes]
+        )
         made = cls(
             {
                 cls.user_id: user_id,

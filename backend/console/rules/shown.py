@@ -30,7 +30,7 @@ WORKS = "8 巡检与维护 Inspection and works"
 RECORD = "9 留痕 Record"
 
 TABLES: dict[str, Shown] = {
-    "operator_company": Shown(COMPANIES, "id code name hotline created_at", "code name hotline", "name"),
+    "operator_company": Shown(COMPANIES, "id code name hotline created_at", "id code name hotline", "name"),
     "account": Shown(COMPANIES, "id locale created_at erased_at", "id locale created_at erased_at", order="created_at"),
     "staff_grant": Shown(
         COMPANIES,
@@ -70,7 +70,7 @@ TABLES: dict[str, Shown] = {
         PRICES,
         "id operator_company_id station_id supply_class name status effective_from effective_to spans parking"
         " created_by created_at approved_by approved_at published_by published_at",
-        "name operator_company_id station_id status effective_from effective_to",
+        "id name operator_company_id station_id status effective_from effective_to",
         "name",
         "created_at",
     ),
@@ -90,7 +90,7 @@ TABLES: dict[str, Shown] = {
         AGREEMENTS,
         "id operator_company_id code name_zh name_en description_zh description_en price_fen included_wh kind status"
         " bands max_periods available_from available_until drafted_by drafted_at approved_by approved_at",
-        "name_zh operator_company_id kind status price_fen included_wh",
+        "id name_zh operator_company_id kind status price_fen included_wh",
         "name_zh",
     ),
     "agreement_text": Shown(
@@ -103,7 +103,7 @@ TABLES: dict[str, Shown] = {
     "agreement_text_draft": Shown(
         AGREEMENTS,
         "id operator_company_id title body effective_from status drafted_by drafted_at decided_by decided_at text_id",
-        "title operator_company_id status effective_from drafted_at",
+        "id title operator_company_id status effective_from drafted_at",
         "title",
         "drafted_at",
     ),

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,7 +11,10 @@ from backend.core import audit, db
 from backend.core.auth import Grant, Staff
 from backend.core.errors import Conflict, Forbidden
 from backend.core.ids import new_id
+from backend.core.services import Services
 
+serving: ContextVar[Services] = ContextVar("console_serving")
+"""The clients of the process that serves the request."""
 SAME_WITHIN = timedelta(seconds=60)
 """The same form filled in alike by the same person within a minute is a double click."""
 
