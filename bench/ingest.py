@@ -37,6 +37,7 @@ from backend.core.ids import new_id
 from backend.stations.rules.broker import hash_password
 from backend.stations.service import build
 from mqtt_bridge import messages, topics
+from mqtt_bridge.process import TELEMETRY_CLIENT
 from sandbox.servers import processes
 from sandbox.servers.mosquitto import BRIDGE_RULES, BrokerUser, MosquittoServer
 from sandbox.servers.mosquitto_program import find_mosquitto, programs_folder
@@ -48,7 +49,6 @@ CHARGERS = 10
 MESSAGES = int(os.environ.get("LINLI_BENCH_MESSAGES", "60000"))
 LIVE_MESSAGES, LIVE_RATE = 1000, 200
 ROOT = Path(__file__).parents[1]
-LANE = f"$share/linli/{topics.telemetry_filter()}"
 
 
 def _properties(kind: int, **values: int) -> Properties:
@@ -301,7 +301,7 @@ async def _reaches(connection: "asyncpg.Connection[asyncpg.Record]", sql: str, w
 async def _run(bench: Bench) -> None:
     await bench.register()
     bench.open_session("bare", topics.telemetry_filter())
-    bench.open_session("linli-bridge-telemetry-0", LANE)
+    bench.open_session(TELEMETRY_CLIENT, topics.telemetry_filter())
     await asyncio.to_thread(bench.fill)
     limit = await bench.receive_bare()
     ours = await bench.receive_ours()

@@ -20,6 +20,8 @@ from mqtt_bridge.settings import Settings
 
 log = structlog.get_logger()
 
+TELEMETRY_CLIENT: Final = "linli-bridge-telemetry"
+"""The one client id of the telemetry lane, whoever carries it."""
 SIGHT_EVERY_S: Final = 2.0
 LANES_EVERY_S: Final = 3.0
 COUNTERS_EVERY_S: Final = 30.0
@@ -111,7 +113,7 @@ class Process:
     def _telemetry_link(self) -> Link:
         return Link(
             url=self._settings.mqtt_url,
-            client_id="linli-bridge-telemetry",
+            client_id=TELEMETRY_CLIENT,
             filters=[topics.telemetry_filter()],
             now=self._now,
             session_expiry_s=self._settings.session_expiry_s,
