@@ -36,6 +36,8 @@ from backend.core.problems import EXCEPTION_HANDLERS, choose_locale
 from backend.core.services import Services
 from backend.core.settings import Settings
 from backend.core.tracing import trace
+from backend.discovery.controllers_lane import PlainSearch
+from backend.discovery.service.board import Board
 from backend.telemetry import reach
 
 VERSION = "0.1.0"
@@ -174,7 +176,7 @@ def create_app(services: Services, *, lifespan: Any = None) -> ASGIApp:
     """Return the whole ASGI application: the edge around Litestar."""
     settings = services.get(Settings)
     return Edge(
-        trace(build_app(services, lifespan=lifespan), settings=settings),
+        trace(PlainSearch(build_app(services, lifespan=lifespan), services=services), settings=settings),
         tokens=services.get(Tokens),
         clock=services.get(Clock),  # type: ignore[type-abstract]
         per_minute=settings.rate_per_minute,
@@ -192,6 +194,7 @@ def served() -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await db.open_database(settings.database_url, max_size=settings.database_pool_size)
+        await services.get(Board).warm()
         try:
             yield
         finally:

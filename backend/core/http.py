@@ -1,6 +1,7 @@
 """Small tools for controllers: ETag answers and the address of the client."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -47,7 +48,11 @@ class Encoded(Response[Any]):
 
 def find_header(request: Request[Any, Any, Any], name: bytes) -> str | None:
     """Return a header of the request (its name in lower case), or None, without making a mapping of all of them."""
-    for given, value in request.scope["headers"]:
+    return _find_header(request.scope["headers"], name)
+
+
+def _find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    for given, value in headers:
         if given == name:
             return value.decode("latin-1")
     return None
@@ -55,13 +60,18 @@ def find_header(request: Request[Any, Any, Any], name: bytes) -> str | None:
 
 def etag_bytes_response(request: Request[Any, Any, Any], body: bytes, *, private: bool = True) -> Response[Any]:
     """Answer JSON bytes with an ETag, or 304 without a body where the client has them already."""
+    return etag_answer(request.scope["headers"], body, private=private)
+
+
+def etag_answer(request_headers: Iterable[tuple[bytes, bytes]], body: bytes, *, private: bool = True) -> Encoded:
+    """Return the answer `etag_bytes_response` gives to a request with these headers."""
     etag = etag_of(body)
     headers = [
         (b"etag", etag.encode()),
         (b"cache-control", b"private, no-cache" if private else b"no-cache"),
         (b"vary", b"Authorization, Accept-Language"),
     ]
-    if matches(find_header(request, b"if-none-match"), etag):
+    if matches(_find_header(request_headers, b"if-none-match"), etag):
         return Encoded(status=HTTP_304_NOT_MODIFIED, headers=headers, body=b"")
     headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     return Encoded(status=HTTP_200_OK, headers=headers, body=body)

@@ -77,6 +77,20 @@ class Board:
             return View(await read_pictures(station_ids=None, now=now))
         if self._live and self._view is not None:
             return self._view
+        await self.warm()
+        async with self._reading:
+            if self._view is None or (not self._live and time.monotonic() - self._read_at > BLIND_READ_S):
+                await self._read_all(now)
+            if self._view is None:
+                raise RuntimeError("the board was read and is empty-handed")
+            return self._view
+
+    async def warm(self) -> None:
+        """Read the picture before anybody asks, and follow it from now on; a process does so before it is ready.
+
+        Returns when it is read, when the first attempt failed, or after `FIRST_READ_S`: a service whose database is
+        away starts all the same, and says so by /readyz.
+        """
         if self._keeper is None or self._keeper.done():
             self._keeper = db.start_outside_transaction(self._keep, name="discovery:board")
             await asyncio.sleep(0)
@@ -85,12 +99,10 @@ class Board:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_READ_S):
                     await self._first.wait()
-        async with self._reading:
-            if self._view is None or (not self._live and time.monotonic() - self._read_at > BLIND_READ_S):
-                await self._read_all(now)
-            if self._view is None:
-                raise RuntimeError("the board was read and is empty-handed")
-            return self._view
+
+    def live_view(self) -> View | None:
+        """Return the picture if it is known to be that of now, without waiting for anything; else None."""
+        return self._view if self._live and not db.in_transaction() else None
 
     def watch(self, station_id: UUID) -> tuple[asyncio.Event, Callable[[], None]]:
         """Return an event that is set whenever the station was read again, and what ends the watch."""

@@ -12,6 +12,7 @@ from backend.discovery.rules.picture import Speed, Zone, ZoneCounts, count_guns,
 from backend.discovery.service.board import View
 from backend.discovery.service.pictures import StationPicture
 from backend.tariffs.rules.bands import ParkingTerms, band_at, next_edge
+from backend.tariffs.service import StationPrices
 
 KEEP_AT_MOST = timedelta(minutes=5)
 KEEP_A_WAIT = timedelta(seconds=10)
@@ -93,11 +94,34 @@ def wait_of(picture: StationPicture, *, now: datetime, speed: Speed | None = Non
     return wait_s(picture.guns, usable_at=picture.usable_at, held=held, now=now, speed=speed)
 
 
-def render(picture: StationPicture, *, speed: Speed | None, now: datetime) -> Rendered:
-    """Return the station's search result; the counts are of guns of `speed`, where given."""
+class _KeptPrice(msgspec.Struct, frozen=True):
+    prices: StationPrices
+    made_at: datetime
+    price: PriceNow
+
+    def holds(self, now: datetime) -> bool:
+        """Say whether it is still what a kWh costs."""
+        return self.made_at <= now and (self.price.until is None or now < self.price.until)
+
+
+def _kept_price(view: View, picture: StationPicture, now: datetime) -> PriceNow | None:
+    """Return `price_now`, worked out once for all stations that share their prices until the band changes."""
+    if picture.prices is None:
+        return None
+    key = id(picture.prices)
+    kept = view.rendered.get(key)
+    if isinstance(kept, _KeptPrice) and kept.prices is picture.prices and kept.holds(now):
+        return kept.price
+    price = price_now(picture, now)
+    if price is not None:
+        view.rendered[key] = _KeptPrice(picture.prices, now, price)
+    return price
+
+
+def render(picture: StationPicture, *, price: PriceNow | None, speed: Speed | None, now: datetime) -> Rendered:
+    """Return the station's search result at this price; the counts are of guns of `speed`, where given."""
     place = picture.station
     counts = count_guns(picture.guns, held=place.safety_hold, now=now, speed=speed)
-    price = price_now(picture, now)
     wait = wait_of(picture, now=now, speed=speed)
     shown = _Shown(
         id=place.id,
@@ -133,7 +157,8 @@ def rendered(view: View, station_id: UUID, *, speed: Speed | None, now: datetime
     kept = view.rendered.get(key)
     if isinstance(kept, Rendered) and now < kept.expires_at:
         return kept
-    made = render(view.pictures[station_id], speed=speed, now=now)
+    picture = view.pictures[station_id]
+    made = render(picture, price=_kept_price(view, picture, now), speed=speed, now=now)
     view.rendered[key] = made
     return made
 
