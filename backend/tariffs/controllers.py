@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Controller, get, post, put
+from litestar import Controller, delete, get, post, put
 from litestar.params import Parameter
 from litestar.types import ControllerRouterHandler
 
@@ -15,13 +15,16 @@ from backend.core.paging import Page
 from backend.core.problem_docs import answers
 from backend.stations.service.operate import own_company
 from backend.tariffs import service as tariffs
+from backend.tariffs.controllers_lifecycle import LIFECYCLE_ROUTES
+from backend.tariffs.controllers_prices import PRICE_ROUTES
 from backend.tariffs.rules.versions import TariffVersionView
 from backend.tariffs.schemas import TariffBody
 from backend.tariffs.service import (
-    TariffInvalid,
+    TARIFF_FAULTS,
     TariffNeedsSecondPerson,
     TariffNotDraft,
     TariffPeriodRefused,
+    lifecycle,
 )
 
 
@@ -41,7 +44,8 @@ class OperatorTariffs(Controller):
         self,
         staff: Staff,
         status: Annotated[
-            Literal["draft", "approved", "published"] | None, Parameter(description="Only versions in this state")
+            Literal["draft", "approved", "published", "retired"] | None,
+            Parameter(description="Only versions in this state"),
         ] = None,
     ) -> Page[TariffVersionView]:
         """List versions."""
@@ -52,7 +56,7 @@ class OperatorTariffs(Controller):
         operation_id="draftTariff",
         summary="Draft a tariff version",
         description="A second operator approves it, then it is published ahead of its start and never changes.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, CompanyUnclear, TariffInvalid),
+        responses=answers(Unauthenticated, StaffOnly, NotFound, CompanyUnclear, *TARIFF_FAULTS),
     )
     async def draft(self, staff: Staff, data: TariffBody, now: datetime) -> TariffVersionView:
         """Draft a version."""
@@ -75,12 +79,25 @@ class OperatorTariffs(Controller):
         operation_id="replaceTariff",
         summary="Write a draft anew",
         description="Only a draft; the caller becomes its author, so another person has to approve it.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, TariffInvalid, TariffNotDraft),
+        responses=answers(Unauthenticated, StaffOnly, NotFound, *TARIFF_FAULTS, TariffNotDraft),
     )
     async def replace(self, staff: Staff, tariff_id: UUID, data: TariffBody, now: datetime) -> TariffVersionView:
         """Replace a draft."""
         present = await tariffs.get_version(version_id=tariff_id, company_ids=staff.company_ids("operator"))
         return await self._write(staff, present.operator_company_id, data, tariff_id, now)
+
+    @delete(
+        "/{tariff_id:uuid}",
+        operation_id="discardTariff",
+        summary="Throw a draft away",
+        description="Only a draft; an approved or published version is retired.",
+        responses=answers(Unauthenticated, StaffOnly, NotFound, TariffNotDraft),
+    )
+    async def discard(self, staff: Staff, tariff_id: UUID, now: datetime) -> None:
+        """Discard a draft."""
+        await lifecycle.discard_draft(
+            version_id=tariff_id, company_ids=staff.company_ids("operator"), actor_id=staff.account_id, now=now
+        )
 
     async def _write(
         self, staff: Staff, company_id: UUID, data: TariffBody, replaces: UUID | None, now: datetime
@@ -88,6 +105,7 @@ class OperatorTariffs(Controller):
         return await tariffs.draft_version(
             operator_company_id=company_id,
             station_id=data.station_id,
+            station_group_id=data.station_group_id,
             supply_class=data.supply_class,
             name=data.name,
             effective_from=data.effective_from,
@@ -132,4 +150,4 @@ class OperatorTariffs(Controller):
         )
 
 
-ROUTES: list[ControllerRouterHandler] = [OperatorTariffs]
+ROUTES: list[ControllerRouterHandler] = [OperatorTariffs, *LIFECYCLE_ROUTES, *PRICE_ROUTES]

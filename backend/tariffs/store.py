@@ -1,6 +1,6 @@
 """All SQL of tariffs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -61,7 +61,7 @@ async def list_versions(company_ids: Sequence[UUID], status: str | None) -> list
 async def list_in_force(at: datetime, scope_ids: Sequence[UUID]) -> list[TariffVersionView]:
     """Return the published versions of these scopes (stations or companies) in force at `at`."""
     rows = await db.fetch(
-        "SELECT * FROM tariff_version WHERE status = 'published' AND scope_id = ANY($2)"
+        "SELECT * FROM tariff_version WHERE status IN ('published', 'retired') AND scope_id = ANY($2)"
         " AND effective_from <= $1 AND (effective_to IS NULL OR effective_to > $1)",
         at,
         list(scope_ids),
@@ -72,7 +72,7 @@ async def list_in_force(at: datetime, scope_ids: Sequence[UUID]) -> list[TariffV
 async def list_in_period(starts_at: datetime, ends_at: datetime, scope_ids: Sequence[UUID]) -> list[TariffVersionView]:
     """Return the published versions of these scopes that hold at any time of `[starts_at, ends_at)`, earliest first."""
     rows = await db.fetch(
-        "SELECT * FROM tariff_version WHERE status = 'published' AND scope_id = ANY($3)"
+        "SELECT * FROM tariff_version WHERE status IN ('published', 'retired') AND scope_id = ANY($3)"
         " AND tstzrange(effective_from, effective_to) && tstzrange($1, $2) ORDER BY effective_from",
         starts_at,
         ends_at,
@@ -86,7 +86,8 @@ async def list_published(scope_id: UUID, supply_class: str) -> list[asyncpg.Reco
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"tariff:{scope_id}")
     return await db.fetch(
         "SELECT id, effective_from, effective_to FROM tariff_version"
-        " WHERE status = 'published' AND scope_id = $1 AND supply_class = $2 ORDER BY effective_from",
+        " WHERE status IN ('published', 'retired') AND effective_from IS DISTINCT FROM effective_to"
+        " AND scope_id = $1 AND supply_class = $2 ORDER BY effective_from",
         scope_id,
         supply_class,
     )
@@ -96,8 +97,8 @@ async def next_start_after(scope_ids: Sequence[UUID], at: datetime) -> datetime 
     """Return when the next published version of these scopes begins or ends after `at`."""
     moment: datetime | None = await db.fetchval(
         "SELECT min(edge) FROM (SELECT effective_from AS edge FROM tariff_version WHERE status = 'published'"
-        " AND scope_id = ANY($1) UNION ALL SELECT effective_to FROM tariff_version WHERE status = 'published'"
-        " AND scope_id = ANY($1)) edges WHERE edge > $2",
+        " AND scope_id = ANY($1) UNION ALL SELECT effective_to FROM tariff_version"
+        " WHERE status IN ('published', 'retired') AND scope_id = ANY($1)) edges WHERE edge > $2",
         list(scope_ids),
         at,
     )
@@ -107,8 +108,8 @@ async def next_start_after(scope_ids: Sequence[UUID], at: datetime) -> datetime 
 async def add_version(fields: dict[str, Any]) -> None:
     await db.execute(
         "INSERT INTO tariff_version (id, operator_company_id, station_id, supply_class, name, status, effective_from,"
-        " effective_to, spans, parking, created_by, created_at)"
-        " VALUES ($1, $2, $3, $4, $5, 'draft', $6, $7, $8::jsonb, $9::jsonb, $10, $11)",
+        " effective_to, spans, parking, created_by, created_at, station_group_id)"
+        " VALUES ($1, $2, $3, $4, $5, 'draft', $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12)",
         fields["id"],
         fields["operator_company_id"],
         fields["station_id"],
@@ -120,6 +121,7 @@ async def add_version(fields: dict[str, Any]) -> None:
         msgspec.json.encode(fields["parking"]).decode(),
         fields["created_by"],
         fields["created_at"],
+        fields["station_group_id"],
     )
 
 
@@ -128,7 +130,7 @@ async def replace_draft(version_id: UUID, fields: dict[str, Any]) -> None:
     await db.execute(
         "UPDATE tariff_version SET station_id = $2, supply_class = $3, name = $4, effective_from = $5, effective_to"
         " = $6,"
-        " spans = $7::jsonb, parking = $8::jsonb, created_by = $9 WHERE id = $1",
+        " spans = $7::jsonb, parking = $8::jsonb, created_by = $9, station_group_id = $10 WHERE id = $1",
         version_id,
         fields["station_id"],
         fields["supply_class"],
@@ -138,6 +140,7 @@ async def replace_draft(version_id: UUID, fields: dict[str, Any]) -> None:
         msgspec.json.encode(fields["spans"]).decode(),
         msgspec.json.encode(fields["parking"]).decode(),
         fields["created_by"],
+        fields["station_group_id"],
     )
 
 
@@ -169,3 +172,66 @@ async def publish(version_id: UUID, published_by: UUID, now: datetime) -> None:
 
 async def close_version(version_id: UUID, effective_to: datetime) -> None:
     await db.execute("UPDATE tariff_version SET effective_to = $2 WHERE id = $1", version_id, effective_to)
+
+
+async def delete_draft(version_id: UUID) -> None:
+    await db.execute("DELETE FROM tariff_price WHERE version_id = $1", version_id)
+    await db.execute("DELETE FROM tariff_version WHERE id = $1", version_id)
+
+
+async def retire(version_id: UUID, *, effective_to: datetime, retired_by: UUID | None, now: datetime) -> None:
+    await db.execute(
+        "UPDATE tariff_version SET status = 'retired', effective_to = $2, retired_by = $3, retired_at = $4"
+        " WHERE id = $1",
+        version_id,
+        effective_to,
+        retired_by,
+        now,
+    )
+
+
+async def reopen_before(version: TariffVersionView) -> None:
+    """Let the version that ended where `version` (just taken back) was to begin go on to the end that one had."""
+    await db.execute(
+        "UPDATE tariff_version SET effective_to = $4 WHERE scope_id = $1 AND supply_class = $2"
+        " AND status = 'published' AND effective_to = $3",
+        version.scope_id,
+        version.supply_class,
+        version.effective_from,
+        version.effective_to,
+    )
+
+
+async def list_over(now: datetime) -> list[asyncpg.Record]:
+    """Return the published versions whose period is over."""
+    return await db.fetch(
+        "SELECT id, operator_company_id, effective_to FROM tariff_version"
+        " WHERE status = 'published' AND effective_to <= $1 ORDER BY id LIMIT 500",
+        now,
+    )
+
+
+async def groups_of(station_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Return the group of each of these stations that is in one."""
+    rows = await db.fetch(
+        "SELECT station_id, group_id FROM station_group_member WHERE station_id = ANY($1)", list(station_ids)
+    )
+    return {row["station_id"]: row["group_id"] for row in rows}
+
+
+async def company_of_group(group_id: UUID) -> UUID | None:
+    found: UUID | None = await db.fetchval("SELECT operator_company_id FROM station_group WHERE id = $1", group_id)
+    return found
+
+
+async def find_before(version: TariffVersionView) -> TariffVersionView | None:
+    row = await db.fetchrow(
+        "SELECT * FROM tariff_version WHERE scope_id = $1 AND supply_class = $2 AND id <> $3 AND effective_from < $4"
+        " AND status IN ('published', 'retired') AND effective_from IS DISTINCT FROM effective_to"
+        " ORDER BY effective_from DESC LIMIT 1",
+        version.scope_id,
+        version.supply_class,
+        version.id,
+        version.effective_from,
+    )
+    return None if row is None else (await _with_prices([row]))[0]

@@ -66,23 +66,52 @@ class TestOperatorTariffs:
         assert (await api.post(f"{path}/approve", headers=li)).status_code == 200
 
     @pytest.mark.parametrize(
-        ("change", "problem"),
+        ("change", "code", "field", "problem"),
         [
-            ({"spans": [{"band": "peak", "from_min": 0, "to_min": 600}]}, "gap at minute 600 of month 1"),
-            ({"spans": [{"band": "peak", "from_min": 0, "to_min": 1440, "months": [13]}]}, "outside"),
-            ({"prices": FLAT["prices"][:1]}, "is missing"),
+            (
+                {
+                    "spans": [
+                        {"band": "valley", "from_min": 0, "to_min": 600},
+                        {"band": "peak", "from_min": 600, "to_min": 1380},
+                    ]
+                },
+                "tariff_hole",
+                "spans",
+                "no band holds from 23:00 to 24:00 in months 1-12",
+            ),
+            (
+                {
+                    "spans": [
+                        {"band": "valley", "from_min": 0, "to_min": 700},
+                        {"band": "peak", "from_min": 600, "to_min": 1440},
+                    ]
+                },
+                "tariff_overlap",
+                "spans",
+                "two bands hold from 10:00 to 11:40 in months 1-12",
+            ),
+            (
+                {"spans": [{"band": "peak", "from_min": 0, "to_min": 1440, "months": [13]}]},
+                "tariff_invalid",
+                "spans[0].months",
+                "outside",
+            ),
+            ({"prices": FLAT["prices"][:1]}, "tariff_invalid", "prices", "is missing"),
             (
                 {"prices": [{**price, "service_e4": 5001} for price in FLAT["prices"]]},  # type: ignore[attr-defined]
+                "agreement_price_above_cap",
+                "prices[0].service_e4",
                 "at most 5000",
             ),
         ],
     )
     async def test_are_refused_with_every_fault(
-        self, api: httpx.AsyncClient, as_person: Any, change: dict[str, Any], problem: str
+        self, api: httpx.AsyncClient, as_person: Any, change: dict[str, Any], code: str, field: str, problem: str
     ) -> None:
         answer = await api.post("/v1/operator/tariffs", json={**FLAT, **change}, headers=await as_person(LI))
-        assert (answer.status_code, answer.json()["code"]) == (422, "tariff_invalid")
-        assert any(problem in fault["problem"] for fault in answer.json()["faults"])
+        told = answer.json()
+        assert (answer.status_code, told["code"], told["field"]) == (422, code, field)
+        assert any(problem in fault["problem"] for fault in told["faults"])
 
     async def test_are_refused_an_end_before_the_start_and_an_instant_without_offset(
         self, api: httpx.AsyncClient, as_person: Any

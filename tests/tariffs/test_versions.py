@@ -11,13 +11,13 @@ from backend.core.errors import NotFound
 from backend.core.ids import new_id
 from backend.tariffs import service as tariffs
 from backend.tariffs.rules.bands import ParkingTerms
+from backend.tariffs.rules.faults import find_faults
 from backend.tariffs.rules.versions import (
     Price,
     Publication,
     Refusal,
     Span,
     decide_publication,
-    find_faults,
 )
 from tests.factories.stations import add_station
 from tests.factories.tariffs import BEIJING_SPANS, prices_for, publish_tariff

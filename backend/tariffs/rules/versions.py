@@ -8,14 +8,12 @@ from uuid import UUID
 import msgspec
 
 from backend.tariffs.rules.bands import (
-    AGREEMENT_SERVICE_CAP_E4,
     ALL_MONTHS,
     Band,
     BandName,
     ParkingTerms,
     PriceSnapshot,
     UserClass,
-    span_problems,
 )
 
 
@@ -43,9 +41,10 @@ class TariffVersionView(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     operator_company_id: UUID
     station_id: UUID | None
+    station_group_id: UUID | None = None
     supply_class: str
     name: str
-    status: Literal["draft", "approved", "published"]
+    status: Literal["draft", "approved", "published", "retired"]
     effective_from: datetime
     effective_to: datetime | None
     spans: tuple[Span, ...]
@@ -57,47 +56,13 @@ class TariffVersionView(msgspec.Struct, frozen=True, kw_only=True):
     approved_at: datetime | None
     published_by: UUID | None
     published_at: datetime | None
+    retired_by: UUID | None = None
+    retired_at: datetime | None = None
 
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with a field and what would be right, in English."""
-
-    field: str
-    problem: str
-
-
-def find_faults(spans: Sequence[Span], prices: Sequence[Price], parking: ParkingTerms) -> list[Fault]:
-    """Return what keeps a version from being stored: spans that do not tile, prices missing, doubled or above the
-    cap.
-    """
-    faults = [
-        Fault(field="spans", problem=f"{p.problem} at minute {p.minute} of month {p.month}")
-        for p in span_problems([(s.from_min, s.to_min, s.months) for s in spans])
-    ]
-    wanted = {(user_class, span.band) for span in spans for user_class in ("agreement", "market")}
-    given = [(price.user_class, price.band) for price in prices]
-    faults.extend(
-        Fault(field="prices", problem=f"the {user_class} price of band {band} is missing")
-        for user_class, band in sorted(wanted - set(given))
-    )
-    faults.extend(
-        Fault(field="prices", problem=f"the {user_class} price of band {band} is given twice")
-        for user_class, band in sorted({pair for pair in given if given.count(pair) > 1})
-    )
-    for price in prices:
-        if price.user_class == "agreement" and price.service_e4 > AGREEMENT_SERVICE_CAP_E4:
-            faults.append(
-                Fault(
-                    field="prices",
-                    problem=f"the agreement service price of band {price.band} is {price.service_e4},"
-                    f" at most {AGREEMENT_SERVICE_CAP_E4} (0.5 yuan/kWh) is allowed",
-                )
-            )
-        if price.energy_e4 < 0 or price.service_e4 < 0:
-            faults.append(Fault(field="prices", problem=f"a price of band {price.band} is below zero"))
-    if parking.free_min < 0 or parking.fen_per_hour < 0 or parking.day_cap_fen < 0:
-        faults.append(Fault(field="parking", problem="no number may be below zero"))
-    return faults
+    @property
+    def scope_id(self) -> UUID:
+        """What it is for: the station, the group, or all stations of the company."""
+        return self.station_id or self.station_group_id or self.operator_company_id
 
 
 def snapshot_of(version: TariffVersionView, user_class: UserClass) -> PriceSnapshot:
@@ -147,8 +112,12 @@ def decide_publication(
 
     Versions neither overlap nor leave gaps (domain.md "Money"), so a new one starts where the last one ends; an
     open end is closed at the new start. Sessions under way were priced by what was in force, so a start in the past
-    is refused, except for the first version of a scope.
+    is refused, except for the first version of a scope. Where the last one is over nothing was sold since, so that the
+    next may begin at any time from its end on.
     """
+    ended = [ends for _, _, ends in published if ends is not None]
+    if published and len(ended) == len(published) and max(ended) <= now:
+        return Publication(closes=None) if effective_from >= max(ended) else Refusal(reason="past", at=max(ended))
     if published and effective_from < now:
         return Refusal(reason="past", at=now)
     closes: UUID | None = None
