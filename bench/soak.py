@@ -2,7 +2,8 @@
 
 `LINLI_BENCH_LOAD` messages a second (2,000 is the full size) for 20 minutes, or as many as the argument says. The start
 is taken after the first tenth, when all pools are warm. The line of the whole compares what was said with what is in
-PostgreSQL: nothing may be missing. The slope is a straight line through all measurements, in MiB an hour.
+PostgreSQL: nothing may be missing. The slope is a straight line through all measurements, in MiB an hour; `cores` is
+the CPU used per second. `drained_after_s` says how far behind the service was at the end.
 """
 
 import asyncio
@@ -23,18 +24,35 @@ ROLES = ("api", "bridge", "ingest", "worker")
 MIB = 1024 * 1024
 
 
-def memory(made: Ground) -> dict[str, float]:
-    """MiB of each process of the service, its children with it, and of the servers."""
-    processes = {name: made.children[name].pid for name in ROLES}
+def families(made: Ground) -> dict[str, list[psutil.Process]]:
+    """Each process of the service and each server with its children; `load` is this one: it speaks for the devices."""
     broker = None if made.broker is None else made.broker.pid
-    servers = {"postgres": made.postgres.pid, "valkey": made.valkey.pid, "broker": broker}
-    found = {}
-    for name, pid in {**processes, **servers}.items():
-        if pid is None:
-            continue
-        top = psutil.Process(pid)
-        found[name] = sum(_unique(process) for process in [top, *top.children(recursive=True)]) / MIB
-    return found
+    pids = {
+        **{name: made.children[name].pid for name in ROLES},
+        "postgres": made.postgres.pid,
+        "valkey": made.valkey.pid,
+        "broker": broker,
+    }
+    found = {name: psutil.Process(pid) for name, pid in pids.items() if pid is not None}
+    return {name: [top, *top.children(recursive=True)] for name, top in found.items()} | {"load": [psutil.Process()]}
+
+
+def memory(made: Ground) -> dict[str, float]:
+    """MiB of each."""
+    return {name: sum(map(_unique, family)) / MIB for name, family in families(made).items()}
+
+
+def cpu_s(made: Ground) -> dict[str, float]:
+    """Seconds of CPU that each has used."""
+    return {name: sum(map(_used_s, family)) for name, family in families(made).items()}
+
+
+def _used_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0.0
+    return float(times.user + times.system)
 
 
 def _unique(process: psutil.Process) -> int:
@@ -58,10 +76,15 @@ async def run(made: Ground, *, minutes: float) -> None:
     ends = began + minutes * 60
     warm = began + minutes * 6
     seen: list[tuple[float, dict[str, float]]] = []
+    used: dict[str, float] = {}
     while (now := time.monotonic()) < ends:
         if now >= warm:
+            used = used or cpu_s(made)
             seen.append((now, memory(made)))
         await asyncio.sleep(minutes * 60 / SAMPLES)
+    cores = {
+        name: (total - used.get(name, 0.0)) / (time.monotonic() - seen[0][0]) for name, total in cpu_s(made).items()
+    }
     crowd.stop()
     said_in = time.monotonic() - began
     await asyncio.to_thread(crowd.flush)
@@ -79,7 +102,7 @@ async def run(made: Ground, *, minutes: float) -> None:
         slope = statistics.linear_regression([at / 3600 for at, _ in points], [mib for _, mib in points]).slope
         print(
             f"soak_{name} unit=MiB start={points[0][1]:.1f} end={points[-1][1]:.1f}"
-            f" highest={max(mib for _, mib in points):.1f} slope_per_hour={slope:+.1f}",
+            f" highest={max(mib for _, mib in points):.1f} slope_per_hour={slope:+.1f} cores={cores[name]:.2f}",
             flush=True,
         )
     if found.missing(crowd) or found.doubled(crowd):
