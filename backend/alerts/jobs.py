@@ -14,12 +14,13 @@ from backend.alerts.rules.table import (
     SMOKE_RULES,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import actions, blocked_bays, devices, incidents, put_car_limits, sessions_over
+from backend.alerts.service import actions, blocked_bays, devices, incidents, put_car_limits, residents, sessions_over
 from backend.alerts.service.actions import ActionDue
 from backend.alerts.service.blocked_bays import BlockedBayDue
 from backend.alerts.service.critical import judge_critical
 from backend.alerts.service.incidents import EscalationDue
 from backend.alerts.service.raising import Report, clear_alert, raise_alert
+from backend.alerts.service.residents import NeighboursDue
 from backend.bays.events import BayFreed, BayOccupied, LockFailed
 from backend.charging.events import SessionEnded
 from backend.core.jobs import JobContext, Jobs
@@ -185,6 +186,12 @@ async def bay_occupied(event: BayOccupied, job: JobContext) -> None:
 async def bay_freed(event: BayFreed, job: JobContext) -> None:
     """A bay is empty."""
     await blocked_bays.car_gone(bay_id=event.bay_id, at=event.at, now=job.now)
+
+
+@JOBS.timer("tell_neighbours", NeighboursDue)
+async def tell_neighbours(due: NeighboursDue, job: JobContext) -> None:
+    """Tell the compounds around a station of its fire, or that it is over, a few hundred people at a time."""
+    await residents.tell_neighbours(due=due, now=job.now)
 
 
 @JOBS.timer("blocked_bay", BlockedBayDue)

@@ -221,6 +221,18 @@ async def delete_home(account_id: UUID) -> None:
     await db.execute("DELETE FROM home WHERE account_id = $1", account_id)
 
 
+async def list_residents_of(community_ids: list[UUID], after: UUID | None, limit: int) -> list[UUID]:
+    """The accounts that live in one of these compounds, by id, beyond `after`."""
+    rows = await db.fetch(
+        "SELECT account_id FROM home WHERE community_id = ANY($1) AND ($2::uuid IS NULL OR account_id > $2)"
+        " ORDER BY account_id LIMIT $3",
+        community_ids,
+        after,
+        limit,
+    )
+    return [row["account_id"] for row in rows]
+
+
 def _community(row: asyncpg.Record) -> CommunityView:
     return CommunityView(id=row["id"], name=row["name"], district=row["district"], lat=row["lat"], lng=row["lng"])
 

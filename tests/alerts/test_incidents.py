@@ -1,20 +1,24 @@
 """Smoke alarms and what becomes of them: hold, stops, locks, pages, tasks, escalation, the end by people."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from asyncpg.exceptions import InsufficientPrivilegeError
 
+from backend.accounts import service as accounts
+from backend.alerts import store_incidents
 from backend.alerts.rules.incidents import move_incident, move_task
-from backend.alerts.service import incidents, tasks
+from backend.alerts.service import drills, incidents, residents, tasks
 from backend.alerts.service.incidents import IncidentState
 from backend.alerts.service.tasks import TaskTaken
 from backend.charging.service import sessions
 from backend.core import db
 from backend.core.errors import NotFound
+from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.stations import service as stations
-from tests.cast import LI, WANG, ZHAO, ZHOU
+from tests.cast import ALICE, LI, WANG, ZHAO, ZHOU
 from tests.factories.accounts import add_person
 from tests.factories.alerts import (
     add_watched_scene,
@@ -29,6 +33,7 @@ from tests.factories.alerts import (
     tasks_at,
 )
 from tests.factories.charging import add_charging_scene, commands_to, idle, report, sample
+from tests.factories.reservations import Scene
 from tests.factories.stations import add_gun, add_smoke_detector
 from tests.factories.telemetry import payload, store_message
 from tests.jobs import run_due_jobs
@@ -272,3 +277,113 @@ class TestACharger:
         assert [t.kind for t in await tasks_at(scene)] == ["emergency_stop"]
         assert "charge_stopped_for_safety" in await messages_to(scene.alice.account_id)
         assert await incidents_at(scene) == []
+
+
+class TestResidents:
+    """Who hears of a fire, and that it is over."""
+
+    async def add_resident(self, phone: str, *, metres_north: float, scene: Scene) -> UUID:
+        account_id = await accounts.ensure_account(phone=phone, now=NOW)
+        station = scene.place.station
+        community_id = new_id()
+        await db.execute(
+            "INSERT INTO community (id, name, district, lat, lng, source, updated_at)"
+            " VALUES ($1, $2, '海淀区', $3, $4, 'test', $5)",
+            community_id,
+            f"小区 {phone}",
+            station.lat + metres_north / 111_195,
+            station.lng,
+            NOW,
+        )
+        await stations.set_home(account_id=account_id, community_id=community_id, now=NOW)
+        return account_id
+
+    async def test_of_compounds_within_500_m_are_warned_then_told_it_is_confirmed_and_then_that_it_is_over(
+        self, services: Services
+    ) -> None:
+        scene = await add_watched_scene(now=NOW)
+        near = await self.add_resident("13900000001", metres_north=450, scene=scene)
+        far = await self.add_resident("13900000002", metres_north=560, scene=scene)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        assert await messages_to(near) == ["danger_neighbours"]
+        second = await add_smoke_detector(station_id=scene.place.station.id)
+        await smoke(second, "alarm", now=NOW + 30 * SECOND, services=services)
+        assert await messages_to(near) == ["danger_neighbours", "danger_neighbours_confirmed"]
+        channels = await db.fetch("SELECT channel, chain FROM delivery WHERE recipient_id = $1", near)
+        assert {row["channel"] for row in channels} <= {"push", "sms"}
+        assert {row["chain"] for row in channels} == {"push,sms"}
+        await resolve(scene, at=NOW + 2 * MINUTE)
+        await run_due_jobs(now=NOW + 2 * MINUTE, services=services)
+        assert (await messages_to(near))[2:] == ["all_clear_nearby"]
+        assert await messages_to(far) == []
+
+    async def test_with_a_car_there_are_told_that_and_not_the_neighbours_words(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        await self.add_resident(ALICE.phone, metres_north=100, scene=scene)
+        await charging(scene.alice, scene.place.ac, now=NOW, services=services)
+        await smoke(scene.place.smoke, "alarm", now=NOW + MINUTE, services=services)
+        told = await messages_to(scene.alice.account_id)
+        assert "danger_stay_away" in told and "danger_neighbours" not in told
+        await resolve(scene, at=NOW + 2 * MINUTE)
+        await run_due_jobs(now=NOW + 2 * MINUTE, services=services)
+        told = await messages_to(scene.alice.account_id)
+        assert told.count("all_clear") == 1 and "all_clear_nearby" not in told
+
+    async def test_that_are_many_are_told_in_parts_and_each_once(
+        self, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(residents, "AT_A_TIME", 4)
+        scene = await add_watched_scene(now=NOW)
+        first = await self.add_resident("13800000099", metres_north=0, scene=scene)
+        home = await stations.find_home(account_id=first)
+        assert home is not None
+        for number in range(6):
+            account_id = await accounts.ensure_account(phone=f"139{number:08d}", now=NOW)
+            await stations.set_home(account_id=account_id, community_id=home.community_id, now=NOW)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        (incident,) = await incidents_at(scene)
+        asked = "SELECT count(*), count(DISTINCT recipient_id) FROM inbox_message WHERE template = $1"
+        everybody = 7
+        assert tuple(await db.fetchrow(asked, "danger_neighbours") or ()) == (everybody, everybody)
+        steps = [s for s in await store_incidents.list_steps(incident.id) if s.what == "danger_neighbours"]
+        assert [step.detail["count"] for step in steps] == [4, 3]
+        again = residents.NeighboursDue(incident.id, "danger_neighbours")
+        await residents.tell_neighbours(due=again, now=NOW + SECOND)
+        assert tuple(await db.fetchrow(asked, "danger_neighbours") or ()) == (everybody, everybody)
+
+    async def test_are_not_warned_any_more_when_it_is_over(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        await resolve(scene, at=NOW + MINUTE)
+        near = await self.add_resident("13900000001", metres_north=0, scene=scene)
+        (incident,) = await incidents_at(scene)
+        late = residents.NeighboursDue(incident.id, "danger_neighbours")
+        await residents.tell_neighbours(due=late, now=NOW + 2 * MINUTE)
+        assert await messages_to(near) == []
+
+    async def test_of_a_station_that_says_zero_metres_are_not_told(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        near = await self.add_resident("13900000001", metres_north=0, scene=scene)
+        await db.execute("""UPDATE station SET settings = settings || '{"neighbours_within_m": 0}'""")
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        assert await messages_to(near) == []
+
+    async def test_hear_nothing_of_a_drill(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        near = await self.add_resident("13900000001", metres_north=0, scene=scene)
+        drill = await drills.start_drill(
+            staff=await staff_of(ZHAO), station_id=scene.place.station.id, note="", now=NOW
+        )
+        await residents.tell_neighbours(due=residents.NeighboursDue(drill.id, "danger_neighbours"), now=NOW)
+        await run_due_jobs(now=NOW + 10 * MINUTE, services=services)
+        assert await messages_to(near) == []
+        (would,) = [s for s in await store_incidents.list_steps(drill.id) if s.what == "would_tell_residents"]
+        assert would.detail["neighbours"] == 1
+
+
+async def resolve(scene: Scene, *, at: datetime) -> None:
+    """The guard takes the scene's incident to its end."""
+    (incident,) = await incidents_at(scene)
+    wang = await staff_of(WANG)
+    for step in ("acknowledge", "arrive", "resolve"):
+        await incidents.move(incident_id=incident.id, step=step, note="", staff=wang, now=at)  # type: ignore[arg-type]

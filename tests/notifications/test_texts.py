@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 
 from backend.notifications.rules import texts
 from backend.notifications.rules.texts_booking import BOOKING_TEXTS
+from backend.notifications.rules.texts_safety import SAFETY_TEXTS
 
 LONGEST = {
     "area": "地下二层充电区",
     "bay": "B2-128",
+    "before_yuan": "1234.56",
     "code": "123456",
     "connector": "12",
     "device": "烟感 YG-2048",
+    "difference_yuan": "1234.56",
     "energy_kwh": "120.55",
     "kind": "直流",
     "level": "critical",
@@ -32,8 +35,9 @@ EVERY = [(name, locale) for name in texts.TEMPLATES for locale in ("zh-CN", "en"
 
 class TestTemplates:
     def test_are_in_alphabetical_order(self) -> None:
-        rest = [name for name in texts.TEMPLATES if name not in BOOKING_TEXTS]
-        assert (list(BOOKING_TEXTS), rest) == (sorted(BOOKING_TEXTS), sorted(rest))
+        rest = [name for name in texts.TEMPLATES if name not in BOOKING_TEXTS | SAFETY_TEXTS]
+        for names in (list(BOOKING_TEXTS), list(SAFETY_TEXTS), rest):
+            assert names == sorted(names)
 
     @pytest.mark.parametrize(("name", "locale"), EVERY)
     def test_fit_a_lock_screen_when_filled_with_the_longest_values(self, name: str, locale: str) -> None:

@@ -15,7 +15,7 @@ Action: TypeAlias = Literal[
     "open_incident",
     "page_staff",
     "tell_resident",
-    "tell_neighbours",
+    "tell_residents",
     "make_task",
 ]
 

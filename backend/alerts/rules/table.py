@@ -10,7 +10,7 @@ FIRE: tuple[Action, ...] = (
     "lower_locks",
     "page_staff",
     "make_task",
-    "tell_neighbours",
+    "tell_residents",
 )
 BATTERY: dict[Level, tuple[Action, ...]] = {
     "warning": ("tell_resident",),

@@ -11,7 +11,7 @@ from uuid import UUID
 from backend.alerts import store_incidents
 from backend.alerts.events import IncidentChanged, TaskChanged
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import duty, incidents
+from backend.alerts.service import duty, residents
 from backend.alerts.service.incidents import EscalationDue
 from backend.alerts.store_incidents import IncidentView
 from backend.bays import service as bays
@@ -116,9 +116,10 @@ async def _write_what_would_be_done(drill: IncidentView, station: StationView, n
     known = await telemetry.device_states(device_ids=[d.id for d in devices])
     silent = [d.code for d in devices if d.id not in known or not known[d.id].online]
     await would("devices_out_of_contact", count=len(silent), codes=silent[:50])
-    there = await incidents.residents_there(station_id=station.id)
-    expected = await incidents.residents_expected(station_id=station.id, now=now)
-    await would("would_tell_residents", there=len(there), expected=len(expected))
+    there = await residents.residents_there(station_id=station.id)
+    expected = await residents.residents_expected(station_id=station.id, there=there, now=now)
+    neighbours = await residents.count_neighbours(station_id=station.id)
+    await would("would_tell_residents", there=len(there), expected=len(expected), neighbours=neighbours)
 
 
 async def _page(drill: IncidentView, station: StationView, now: datetime) -> None:

@@ -18,7 +18,7 @@ from backend.alerts.rules.incidents import (
     move_incident,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import actions, duty, power
+from backend.alerts.service import actions, duty, power, residents
 from backend.alerts.store import AlertView
 from backend.alerts.store_incidents import IncidentView, StepView
 from backend.bays import service as bays
@@ -29,14 +29,10 @@ from backend.core.auth import Staff
 from backend.core.errors import Conflict, DomainError, NotFound
 from backend.core.ids import new_id
 from backend.notifications import service as notifications
-from backend.reservations.service import bookings
 from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
 
 READERS: tuple[Literal["guard", "lead", "operator", "inspector"], ...] = ("guard", "lead", "operator", "inspector")
-STAY_AWAY = ("danger_stay_away", "danger_nearby")
-BOOKINGS_AHEAD = tuple(timedelta(minutes=15 * n) for n in range(13))
-"""Whoever is expected within these three hours is told not to come; bookings lie on a grid of 15 minutes."""
 HANDLERS: tuple[Literal["guard", "lead", "operator"], ...] = ("guard", "lead", "operator")
 
 
@@ -77,6 +73,7 @@ async def open_or_join(
         if kind == "fire" and second and not found.confirmed:
             await store_incidents.save_incident(found.id, {"confirmed": True})
             await store_incidents.add_step(found.id, at=now, kind="alarm", what="fire_confirmed", detail=detail)
+            await residents.tell_confirmed(incident_id=found.id, now=now)
             await _tell(found, "confirmed", now)
         return found.id
     incident = IncidentView(
@@ -180,52 +177,6 @@ async def page_staff(*, alert: AlertView, station: StationView, now: datetime) -
             now=now,
         )
         await _step(alert, now, "message", "incident_page", {"account_id": str(person)})
-
-
-async def tell_neighbours(*, alert: AlertView, station: StationView, now: datetime) -> None:
-    """Tell every resident with a car at the station to stay away (domain.md "Safety")."""
-    for account_id in await residents_there(station_id=station.id):
-        await notifications.notify(
-            recipient=account_id,
-            event_key=f"incident:{alert.incident_id}:stay-away",
-            template="danger_stay_away",
-            params={"station": station.name},
-            safety=True,
-            now=now,
-        )
-        await _step(alert, now, "message", "danger_stay_away", {"account_id": str(account_id)})
-    for account_id in await residents_expected(station_id=station.id, now=now):
-        await notifications.notify(
-            recipient=account_id,
-            event_key=f"incident:{alert.incident_id}:stay-away",
-            template="danger_nearby",
-            params={"station": station.name},
-            safety=True,
-            now=now,
-        )
-        await _step(alert, now, "message", "danger_nearby", {"account_id": str(account_id)})
-
-
-async def residents_expected(*, station_id: UUID, now: datetime) -> list[UUID]:
-    """The accounts that hold a booking of the next hours and are not at the station already."""
-    there = set(await residents_there(station_id=station_id))
-    found: list[UUID] = []
-    for bay in await stations.list_bays(station_id=station_id):
-        for ahead in BOOKINGS_AHEAD:
-            due = await bookings.list_due_in_bay(bay_id=bay.id, at=now + ahead)
-            found.extend(booking.account_id for booking in due if booking.account_id not in there)
-    return list(dict.fromkeys(found))
-
-
-async def residents_there(*, station_id: UUID) -> list[UUID]:
-    """The accounts whose cars are at the station: by their session, or by the plate a bay camera read."""
-    found = [session.account_id for session in await sessions.cars_still_there(station_id=station_id)]
-    for bay in (await bays.bay_occupancy(station_id=station_id)).values():
-        if bay.state != "free" and bay.plate_hash is not None:
-            vehicle = await accounts.find_vehicle_by_plate_hash(plate_hash=bay.plate_hash)
-            if vehicle is not None:
-                found.append(vehicle.account_id)
-    return list(dict.fromkeys(found))
 
 
 async def _step(alert: AlertView, now: datetime, kind: str, what: str, detail: dict[str, Any]) -> None:
@@ -378,19 +329,7 @@ async def _end(incident: IncidentView, staff: Staff, note: str, now: datetime) -
             ),
             now=now,
         )
-    station = await stations.get_station(station_id=incident.station_id)
-    told = [step for step in await store_incidents.list_steps(incident.id) if step.what in STAY_AWAY]
-    for account_id in dict.fromkeys(UUID(str(step.detail["account_id"])) for step in told):
-        await notifications.notify(
-            recipient=account_id,
-            event_key=f"incident:{incident.id}:all-clear",
-            template="all_clear",
-            params={"station": station.name},
-            safety=True,
-            now=now,
-        )
-        detail = {"account_id": str(account_id)}
-        await store_incidents.add_step(incident.id, at=now, kind="message", what="all_clear", detail=detail)
+    await residents.give_all_clear(incident_id=incident.id, station_id=incident.station_id, now=now)
 
 
 def is_handled(incident: IncidentView) -> bool:

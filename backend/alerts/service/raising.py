@@ -14,7 +14,7 @@ from backend.alerts import store, store_incidents
 from backend.alerts.events import AlertCleared, AlertRaised, TaskChanged
 from backend.alerts.rules.model import RANK, Action, Level, Rule
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import actions, duty, incidents, power
+from backend.alerts.service import actions, duty, incidents, power, residents
 from backend.alerts.store import AlertView
 from backend.charging.service import sessions
 from backend.core import db, jobs
@@ -158,7 +158,7 @@ async def _act(
         "stop_area": lambda: incidents.stop_area(alert=alert, area=report.area, now=now),
         "lower_locks": lambda: incidents.lower_locks(alert=alert, now=now),
         "page_staff": lambda: incidents.page_staff(alert=alert, station=station, now=now),
-        "tell_neighbours": lambda: incidents.tell_neighbours(alert=alert, station=station, now=now),
+        "tell_residents": lambda: residents.tell_residents(alert=alert, station=station, now=now),
         "stop_session": lambda: _stop_session(rule, alert, now),
         "tell_resident": lambda: _tell_resident(rule, level, alert, station, now),
         "make_task": lambda: make_task(alert=alert, level=level, now=now),

@@ -26,9 +26,11 @@ from backend.notifications.service import proof
 from backend.stations import service as stations
 from backend.telemetry import service as telemetry
 
-BEFORE, AFTER = timedelta(minutes=10), timedelta(minutes=10)
+BEFORE, AFTER, LONGEST = timedelta(minutes=10), timedelta(minutes=10), timedelta(hours=24)
+"""Readings from ten minutes before the alarm to the incident's end, ten minutes at least and a day at most."""
 POINTS = 40
-"""Readings of one connector in the report: evenly thinned, the hottest and the last always among them."""
+"""Readings of one connector on paper: evenly thinned, the hottest and the last always among them. JSON has all."""
+NEIGHBOURS = frozenset({"danger_neighbours", "danger_neighbours_confirmed", "all_clear_nearby"})
 BEIJING = ZoneInfo("Asia/Shanghai")
 
 
@@ -129,7 +131,7 @@ async def make_report(*, incident_id: UUID, staff: Staff, now: datetime) -> Inci
             what=step.what,
             text=words.word_of(step.what, REASONS),
             who=_who(step.actor_id, step.detail, names),
-            detail={k: v for k, v in step.detail.items() if k != "account_id"},
+            detail={k: v for k, v in step.detail.items() if k not in ("account_id", "account_ids")},
         )
         for step in steps
     ]
@@ -179,13 +181,15 @@ async def make_report(*, incident_id: UUID, staff: Staff, now: datetime) -> Inci
 
 
 def _who(actor_id: UUID | None, detail: dict[str, Any], names: dict[UUID, str]) -> str | None:
+    if "account_ids" in detail:
+        return f"居民 {detail['count']} 人"
     told = detail.get("account_id")
     person = actor_id if actor_id is not None else (UUID(str(told)) if told is not None else None)
     return None if person is None else names.get(person, "居民")
 
 
 async def _readings(incident: IncidentView, actions: list[ActionView], now: datetime) -> list[ReadingEntry]:
-    """Readings of the connectors concerned: the incident's own, those stopped and those whose power was cut."""
+    """Every reading of the connectors concerned: the incident's own, those stopped and those whose power was cut."""
     concerned = [] if incident.connector_id is None else [incident.connector_id]
     for action in actions:
         if action.kind == "cut_power":
@@ -194,13 +198,13 @@ async def _readings(incident: IncidentView, actions: list[ActionView], now: date
             session = await sessions.find_session(session_id=action.target_id)
             if session is not None:
                 concerned.append(session.connector_id)
-    since, until = incident.opened_at - BEFORE, min(incident.opened_at + AFTER, now)
+    opened = incident.opened_at
+    ended = min(max(incident.resolved_at or now, opened + AFTER), opened + LONGEST)
+    since, until = opened - BEFORE, min(ended, now)
     entries: list[ReadingEntry] = []
     for connector_id in dict.fromkeys(concerned):
         connector = await stations.get_connector(connector_id=connector_id)
         found = await telemetry.readings(connector_id=connector_id, since=since, until=until)
-        stride = max(1, -(-len(found) // POINTS))
-        hottest = max(range(len(found)), key=lambda n: found[n].temp_max_c or found[n].gun_temp_c, default=-1)
         entries += [
             ReadingEntry(
                 at=r.occurred_at,
@@ -213,10 +217,38 @@ async def _readings(incident: IncidentView, actions: list[ActionView], now: date
                 gun_temp_c=r.gun_temp_c,
                 clock_flagged=r.clock_flagged,
             )
-            for number, r in enumerate(found)
-            if number % stride == 0 or number in (hottest, len(found) - 1)
+            for r in found
         ]
     return entries
+
+
+def thinned(readings: list[ReadingEntry]) -> list[ReadingEntry]:
+    """At most about `POINTS` readings of each connector, with its hottest and its last, for the paper's table."""
+    kept: list[ReadingEntry] = []
+    for connector in dict.fromkeys(r.connector for r in readings):
+        found = [r for r in readings if r.connector == connector]
+        stride = -(-len(found) // POINTS)
+        hottest = max(range(len(found)), key=lambda n: found[n].temp_max_c or found[n].gun_temp_c)
+        kept += [r for n, r in enumerate(found) if n % stride == 0 or n in (hottest, len(found) - 1)]
+    return kept
+
+
+def gathered(messages: list[MessageEntry]) -> list[tuple[str, str, str, str]]:
+    """Messages as lines of the paper: each to a person, those to whole compounds counted by channel and state."""
+    lines: list[tuple[str, str, str, str]] = []
+    many: dict[tuple[str, str, str], tuple[datetime, int]] = {}
+    for m in messages:
+        if m.template in NEIGHBOURS:
+            key = (m.template, m.channel, m.state)
+            at, count = many.get(key, (m.at, 0))
+            many[key] = (min(at, m.at), count + 1)
+            continue
+        said = f"{words.word_of(m.template, REASONS)}：{m.to}"
+        lines.append((_clock(m.at), said, words.CHANNELS.get(m.channel, m.channel), words.STATES[m.state]))
+    for (template, channel, state), (at, count) in many.items():
+        said = f"{words.word_of(template, REASONS)}：{count} 人"
+        lines.append((_clock(at), said, words.CHANNELS.get(channel, channel), words.STATES[state]))
+    return sorted(lines)
 
 
 async def make_pdf(*, incident_id: UUID, staff: Staff, now: datetime) -> bytes:
@@ -255,18 +287,10 @@ def paper_of(report: IncidentReport, *, now: datetime) -> ReportPaper:
         actions=[
             (_clock(a.asked_at), words.ACTIONS[a.kind], words.STATES[a.status], str(a.attempts)) for a in report.actions
         ],
-        messages=[
-            (
-                _clock(m.at),
-                f"{words.word_of(m.template, REASONS)}：{m.to}",
-                words.CHANNELS.get(m.channel, m.channel),
-                words.STATES[m.state],
-            )
-            for m in report.messages
-        ],
+        messages=gathered(report.messages),
         readings=[
             (_clock(r.at), r.connector, str(r.power_w), _number(r.temp_max_c), _number(r.gun_temp_c))
-            for r in report.readings
+            for r in thinned(report.readings)
         ],
         timeline=[
             (

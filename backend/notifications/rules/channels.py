@@ -8,6 +8,8 @@ State = Literal["pending", "accepted", "failed", "unreachable"]
 
 SAFETY_CHAIN: tuple[Channel, ...] = ("push", "sms", "voice")
 """A safety message moves on when a channel has not accepted it in time (domain.md, Safety)."""
+NEIGHBOUR_CHAIN: tuple[Channel, ...] = ("push", "sms")
+"""Whole compounds are not rung up: their calls would hold the lines that the people on duty need."""
 PAGE_CHAIN: tuple[Channel, ...] = ("voice", "sms")
 """A page rings at once and falls back to an SMS; the push goes beside it."""
 ACCEPTED_WITHIN_S = 10

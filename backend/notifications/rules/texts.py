@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.notifications.rules.texts_booking import BOOKING_TEXTS
+from backend.notifications.rules.texts_safety import SAFETY_TEXTS
 
 TITLE_WIDTH = 40
 """Columns of a title; a Chinese character takes two."""
@@ -112,12 +113,6 @@ TEMPLATES: dict[str, Template] = {
         "Agreement ended",
         "Read the reason in the app; charging is at the market price from now on.",
     ),
-    "all_clear": Template(
-        "险情解除：{station}",
-        "现场已确认安全，可以取车。感谢配合。",
-        "All clear: {station}",
-        "The site is confirmed safe. You may fetch your car. Thank you.",
-    ),
     "battery_critical": Template(
         "充电已停止：电池异常",
         "{station}检测到您的车辆电池异常，已停止充电。请勿靠近车辆，工作人员正在处理。",
@@ -171,18 +166,6 @@ TEMPLATES: dict[str, Template] = {
         "让您久等了，下次账单将减免{total_yuan}元。",
         "Compensation for waiting",
         "Sorry for the wait: {total_yuan} yuan will be taken off your next bill.",
-    ),
-    "danger_nearby": Template(
-        "请暂勿前往：{station}",
-        "{station}发生安全险情，正在处置。您的预约将另行安排，请勿前往。",
-        "Do not come: {station}",
-        "There is a safety incident at {station}. Please do not come; your booking will be rearranged.",
-    ),
-    "danger_stay_away": Template(
-        "险情：请勿靠近{station}",
-        "{station}发生险情，请勿前往取车，工作人员正在处置，解除后将通知您。",
-        "Danger: stay away from {station}",
-        "There is an incident at {station}. Do not fetch your car; we will tell you when it is over.",
     ),
     "device_fault_task": Template(
         "新任务：设备异常",
@@ -342,7 +325,7 @@ TEMPLATES: dict[str, Template] = {
     ),
 }
 
-TEMPLATES |= {name: Template(*words) for name, words in BOOKING_TEXTS.items()}
+TEMPLATES |= {name: Template(*words) for name, words in (BOOKING_TEXTS | SAFETY_TEXTS).items()}
 
 
 class UnknownTemplate(KeyError):

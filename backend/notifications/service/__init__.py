@@ -87,6 +87,19 @@ async def notify(
             await _start_ordinary(recipient, event_key, template, params, now)
 
 
+async def warn_neighbours(
+    *, recipients: Sequence[UUID], event_key: str, template: str, params: Mapping[str, str | int], now: datetime
+) -> None:
+    """Tell many people of something dangerous near their homes: a push, and an SMS where it is not accepted in 10 s.
+
+    Belongs inside the caller's transaction; idempotent by event_key as `notify` is, and quiet hours do not hold it.
+    """
+    async with db.transaction():
+        for recipient in recipients:
+            await _add_message(recipient, event_key, template, params, True, now)
+            await start_chain(recipient, event_key, template, params, rules.NEIGHBOUR_CHAIN, now)
+
+
 async def _start_ordinary(
     recipient: UUID, event_key: str, template: str, params: Mapping[str, str | int], now: datetime
 ) -> None:

@@ -22,6 +22,7 @@ class StationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=F
     overstay_warnings_s: tuple[int, ...] = (0, 300, 600)
     free_cancel_before_s: int = 900
     escalate_after_s: tuple[int, ...] = (60, 180, 300)
+    neighbours_within_m: int = 500
     silence_intervals: int = 3
     slot_grid_s: int = 900
     min_booking_s: int = 1800

@@ -225,6 +225,18 @@ async def list_communities(
     return [(c, m) for c, m in sorted(measured, key=lambda pair: (pair[1], pair[0].name))]
 
 
+async def list_neighbours(*, station_id: UUID, after: UUID | None, limit: int) -> list[UUID]:
+    """Return the accounts whose compound lies within `neighbours_within_m` of the station, by id, beyond `after`.
+
+    The plan's own "nearby" is 500 m (点位周边500米范围内小区); a station may say another distance, 0 for none.
+    """
+    station = await get_station(station_id=station_id)
+    within = station.settings.neighbours_within_m
+    near = await list_communities(near=Point(station.lat, station.lng))
+    there = [community.id for community, metres in near if metres is not None and metres <= within]
+    return await store.list_residents_of(there, after, limit) if there and within else []
+
+
 async def broker_access() -> BrokerAccess:
     """Return Mosquitto's password file and access list for every active device; `linli up` writes them beside its
     own users.
