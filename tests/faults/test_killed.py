@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bench.load import count_when_drained
+from bench.load import await_rows, count_when_drained
 from tests.faults.conftest import KILLS, RATE, Row, Running
 from tests.faults.residents import found_town
 
@@ -66,3 +66,39 @@ class TestKilledUnderLoad:
         assert found.doubled(crowd) == 0
         assert (found.wrong_states, found.failed_jobs) == (0, 0)
         await running.settle()
+
+
+class TestTwins:
+    async def test_what_one_held_is_carried_by_the_other(self, running: Running, row: Row) -> None:
+        """Two bridges and two ingest processes; one of each is killed and does not come back until all is counted."""
+        crowd, made = running.crowd, running.ground
+        await running.settle()
+        made.launch("bridge:2", "ingest:2")
+        alive = (
+            "SELECT least(count(*) FILTER (WHERE role <> 'ingest'), count(*) FILTER (WHERE role = 'ingest'))"
+            " FROM platform_sight WHERE seen_at > now() - interval '4 seconds'"
+        )
+        before = crowd.samples + crowd.events
+        try:
+            await await_rows(running.dsn, alive, at_least=2)
+            crowd.start(rate=RATE)
+            await asyncio.sleep(3)
+            for role in ("bridge", "ingest"):
+                made.kill(role)
+                await asyncio.sleep(5)
+            crowd.stop()
+            await asyncio.to_thread(crowd.flush)
+            found, took_s = await count_when_drained(running.dsn, crowd)
+            made.launch("bridge", "ingest")
+            await await_rows(running.dsn, alive, at_least=2)
+        finally:
+            crowd.stop()
+            made.kill("bridge:2")
+            made.kill("ingest:2")
+        row(
+            "one of two bridges, of two ingest",
+            f"killed for good under {RATE:.0f} msg/s, {crowd.samples + crowd.events - before} messages",
+            f"missing {found.missing(crowd)}, doubled {found.doubled(crowd)}, wrong states {found.wrong_states},"
+            f" held jobs {found.failed_jobs}, drained by the twins after {took_s:.1f} s",
+        )
+        assert (found.missing(crowd), found.doubled(crowd), found.wrong_states, found.failed_jobs) == (0, 0, 0, 0)
