@@ -14,8 +14,18 @@ from backend.alerts.rules.table import (
     SMOKE_RULES,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import actions, blocked_bays, devices, incidents, put_car_limits, residents, sessions_over
+from backend.alerts.service import (
+    actions,
+    bay_reports,
+    blocked_bays,
+    devices,
+    incidents,
+    put_car_limits,
+    residents,
+    sessions_over,
+)
 from backend.alerts.service.actions import ActionDue
+from backend.alerts.service.bay_reports import BayReportDue
 from backend.alerts.service.blocked_bays import BlockedBayDue
 from backend.alerts.service.critical import judge_critical
 from backend.alerts.service.incidents import EscalationDue
@@ -25,6 +35,7 @@ from backend.bays.events import BayFreed, BayOccupied, LockFailed
 from backend.charging.events import SessionEnded
 from backend.core.jobs import JobContext, Jobs
 from backend.core.live import Live
+from backend.reservations.events import BayReportClosed, BayReported
 from backend.stations import service as stations
 from backend.telemetry.events import (
     CameraDangerSeen,
@@ -200,6 +211,24 @@ async def blocked_bay(timer: BlockedBayDue, job: JobContext) -> None:
     await blocked_bays.judge(bay_id=timer.bay_id, blocked_id=timer.blocked_id, now=job.now)
 
 
+@JOBS.on(BayReported)
+async def bay_reported(event: BayReported, job: JobContext) -> None:
+    """A resident says that a bay is blocked."""
+    await bay_reports.follow(report_id=event.report_id, now=job.now)
+
+
+@JOBS.timer("bay_report", BayReportDue)
+async def bay_report(timer: BayReportDue, job: JobContext) -> None:
+    """The owner of a reported car had time to move it."""
+    await bay_reports.send_guard(report_id=timer.report_id, now=job.now)
+
+
+@JOBS.on(BayReportClosed)
+async def bay_report_closed(event: BayReportClosed, job: JobContext) -> None:
+    """A report of a bay was decided, or the bay is empty."""
+    await bay_reports.closed(bay_id=event.bay_id, verdict=event.verdict, now=job.now)
+
+
 @JOBS.timer("escalate", EscalationDue)
 async def escalate(timer: EscalationDue, job: JobContext) -> None:
     """An incident may still be unacknowledged."""
@@ -249,6 +278,13 @@ async def show_incident(event: IncidentChanged, job: JobContext) -> None:
     await job.services.get(Live).publish(
         f"staff:{event.operator_company_id}", {**news, "status": event.status, "change": event.what}
     )
+
+
+@JOBS.on(TaskChanged)
+async def close_reports(event: TaskChanged, job: JobContext) -> None:
+    """A guard has seen to a reported bay."""
+    if event.status == "resolved":
+        await bay_reports.task_resolved(task_id=event.task_id, now=job.now)
 
 
 @JOBS.on(TaskChanged)

@@ -74,6 +74,8 @@ class TaskOut(msgspec.Struct, frozen=True, kw_only=True):
     arrived_at: datetime | None
     resolved_at: datetime | None
     resolution: str | None
+    image_ref: Annotated[str | None, Meta(description="The bay camera's picture, as the camera names it")] = None
+    reports: Annotated[list[str], Meta(description="Residents' reports it is about: /v1/staff/bay-reports")] = []
     drill: Annotated[bool, Meta(description="Belongs to a drill")] = False
 
 
@@ -193,6 +195,8 @@ def task_out(task: TaskView) -> TaskOut:
         arrived_at=task.arrived_at,
         resolved_at=task.resolved_at,
         resolution=task.resolution,
+        image_ref=task.detail.get("image_ref"),
+        reports=task.detail.get("reports", []),
         drill=task.drill,
     )
 

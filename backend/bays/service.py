@@ -54,6 +54,7 @@ class BayOccupancy(msgspec.Struct, frozen=True, kw_only=True):
     plate_hash: bytes | None
     energy_type: str
     lock_position: Position | None
+    image_ref: str | None = None
 
 
 class RaiseCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +149,7 @@ def _view(bay: BayView, row: BayRow | None) -> BayOccupancy:
         plate_hash=None if row is None else row.plate_hash,
         energy_type="unknown" if row is None else row.energy_type,
         lock_position=position,
+        image_ref=None if row is None else row.image_ref,
     )
 
 

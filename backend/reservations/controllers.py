@@ -17,7 +17,7 @@ from backend.core.paging import CursorInvalid, Page, decode_cursor, encode_curso
 from backend.core.problem_docs import answers
 from backend.core.services import Services
 from backend.core.units import CoordMissing, PositionInvalid, read_position
-from backend.reservations import controllers_staff, controllers_zones
+from backend.reservations import controllers_reports, controllers_staff, controllers_zones
 from backend.reservations.rules.periods import BEIJING, ceil_to
 from backend.reservations.rules.words import POWER_OF, PowerClass, ReservationView
 from backend.reservations.schemas import (
@@ -259,7 +259,10 @@ class Reservations(Controller):
         status_code=200,
         operation_id="reportBlockedBay",
         summary="Report another car in the booked bay",
-        description="The booking moves at once where it can, else the fallback plan begins; guards are told.",
+        description=(
+            "The booking moves at once where it can, else the fallback plan begins. The owner of the other car is"
+            " warned where known, then a guard is sent (as by POST /v1/bay-reports)."
+        ),
         responses=answers(Unauthenticated, NotFound, BookingNotOpen, CheckInNotOpen),
     )
     async def report_blocked(self, principal: Principal, reservation_id: UUID, now: datetime) -> ReservationAnswer:
@@ -337,4 +340,5 @@ ROUTES: list[ControllerRouterHandler] = [
     read_calendar,
     *controllers_staff.ROUTES,
     *controllers_zones.ROUTES,
+    *controllers_reports.ROUTES,
 ]

@@ -91,6 +91,22 @@ class SuspensionAnswer(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**{name: getattr(view, name) for name in cls.__struct_fields__})
 
 
+class StaffSuspension(SuspensionAnswer, frozen=True, kw_only=True):
+    """A suspension as those who decide about it see it: with the resident's own words, without name and plate."""
+
+    appeal_text: Annotated[str | None, Meta(description="What the resident wrote; null without an appeal")] = None
+    no_shows: Annotated[int, Meta(description="Bookings in the 30 days before that counted as not shown up")] = 0
+
+    @classmethod
+    def for_staff(cls, view: SuspensionView) -> "StaffSuspension":
+        """Make the answer from the view."""
+        return cls(
+            **msgspec.structs.asdict(SuspensionAnswer.of(view)),
+            appeal_text=on_site.appeal_text(view),
+            no_shows=view.no_shows,
+        )
+
+
 class MaintenanceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Planned works."""
 
@@ -150,13 +166,13 @@ class OnSite(Controller):
         "/suspensions",
         operation_id="listSuspensions",
         summary="List suspensions in force",
-        description="Of the own companies, those with an open appeal first.",
+        description="Of the own companies, those with an open appeal first, with what the resident wrote.",
         responses=answers(Unauthenticated, StaffOnly),
     )
-    async def suspensions(self, staff: Staff, now: datetime) -> Page[SuspensionAnswer]:
+    async def suspensions(self, staff: Staff, now: datetime) -> Page[StaffSuspension]:
         """List suspensions."""
         found = await on_site.list_suspensions(staff=staff, now=now, limit=200)
-        return Page([SuspensionAnswer.of(one) for one in found], None)
+        return Page([StaffSuspension.for_staff(one) for one in found], None)
 
     @post(
         "/suspensions/{suspension_id:uuid}/decide",

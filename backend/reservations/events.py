@@ -101,3 +101,23 @@ class ZoneChangePlanned(Event, frozen=True, kw_only=True):
     change_id: UUID
     station_id: UUID
     at: datetime
+
+
+class BayReported(Event, frozen=True, kw_only=True):
+    """A resident says that a car blocks a bay, and nothing speaks against it."""
+
+    report_id: UUID
+    station_id: UUID
+    bay_id: UUID
+    at: datetime
+
+
+class BayReportClosed(Event, frozen=True, kw_only=True):
+    """What became of a report: `confirmed`, `false` or `gone` (the bay was seen empty)."""
+
+    report_id: UUID
+    station_id: UUID
+    bay_id: UUID
+    account_id: UUID | None
+    verdict: str
+    at: datetime

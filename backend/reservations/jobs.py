@@ -8,13 +8,15 @@ from backend.agreements.events import AgreementTerminated
 from backend.bays.events import BayFreed, BayOccupied
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
-from backend.reservations.events import ZoneChangePlanned
-from backend.reservations.service import agreement_ends, bookings, claims, moving, outages, zones
+from backend.notifications import service as notifications
+from backend.reservations.events import BayReportClosed, ZoneChangePlanned
+from backend.reservations.service import agreement_ends, bay_reports, bookings, claims, moving, outages, zones
 from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen, LapseDue, ReminderDue
 from backend.reservations.service.claims import ConnectorTaken
 from backend.reservations.service.moving import ReadyDue
 from backend.reservations.service.outages import FAULT_SETTLES, OutageDue
 from backend.reservations.service.zones import ZoneChangeDue
+from backend.stations import service as stations
 from backend.stations.events import ConnectorServiceChanged
 from backend.telemetry.events import ConnectorStatusChanged, PlateRead
 
@@ -139,6 +141,36 @@ async def announce_zone_change(event: ZoneChangePlanned, job: JobContext) -> Non
 async def zone_change_due(due: ZoneChangeDue, job: JobContext) -> None:
     """A zone change comes into force."""
     await zones.come_into_force(change_id=due.change_id, now=job.now)
+
+
+@JOBS.on(BayFreed)
+async def end_reports(event: BayFreed, job: JobContext) -> None:
+    """An empty bay is not blocked any more."""
+    await bay_reports.close_all(bay_id=event.bay_id, verdict="gone", decided_by=None, reason=None, now=job.now)
+
+
+@JOBS.on(BayReportClosed)
+async def tell_reporter(event: BayReportClosed, job: JobContext) -> None:
+    """Tell who reported a bay what was found."""
+    if event.account_id is None or event.verdict == "gone":
+        return
+    station = await stations.get_station(station_id=event.station_id)
+    bay = await stations.get_bay(bay_id=event.bay_id)
+    async with db.transaction():
+        await notifications.notify(
+            recipient=event.account_id,
+            event_key=f"bay_report:{event.report_id}:{event.verdict}",
+            template=f"bay_report_{event.verdict}",
+            params={"station": station.name, "bay": bay.code},
+            safety=False,
+            now=job.now,
+        )
+
+
+@JOBS.every("forget_photos", seconds=3600)
+async def forget_photos(job: JobContext) -> None:
+    """Pictures of reports are kept 30 days."""
+    await bay_reports.forget_photos(now=job.now)
 
 
 @JOBS.on(AgreementTerminated)

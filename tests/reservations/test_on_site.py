@@ -98,6 +98,8 @@ class TestAGuard:
         assert b"gate" not in await db.fetchval("SELECT text_cipher FROM suspension_appeal")
         (listed,) = (await api.get("/v1/staff/suspensions", headers=wang)).json()["items"]
         assert listed["appealed_at"] is not None
+        assert (listed["appeal_text"], listed["no_shows"]) == ("The gate was shut.", 3)
+        assert "appeal_text" not in (await api.get("/v1/me/suspension", headers=alice)).json()
         path = f"/v1/staff/suspensions/{listed['id']}/decide"
         assert (await api.post(path, json={"reason": "it was shut"}, headers=wang)).status_code == 200
         assert (await api.get("/v1/me/suspension", headers=alice)).status_code == 404
@@ -129,5 +131,4 @@ class TestAResident:
         await camera_says(scene.place.ac, "bay_occupied", now=now, camera=scene.place.bay_camera)
         answer = await api.post(f"/v1/reservations/{booked.id}/report-blocked", headers=alice)
         assert answer.json()["connector_id"] == str(spare.connector.id)
-        told = await db.fetchval("SELECT count(*) FROM inbox_message WHERE template = 'bay_reported'")
-        assert told == 1
+        assert await db.fetchval("SELECT reservation_id FROM bay_report") == booked.id

@@ -16,6 +16,7 @@ from backend.alerts.rules.model import RANK, Action, Level, Rule
 from backend.alerts.rules.words import reason_of
 from backend.alerts.service import actions, duty, incidents, power, residents
 from backend.alerts.store import AlertView
+from backend.bays import service as bays
 from backend.charging.service import sessions
 from backend.core import db, jobs
 from backend.core.errors import DomainError
@@ -262,7 +263,7 @@ async def make_task(*, alert: AlertView, level: Level, now: datetime) -> UUID | 
         alert_id=None if alert.incident_id is not None else alert.id,
         device_id=alert.device_id,
         bay_id=alert.bay_id,
-        detail={"reason": reason_of(alert.code), "value": alert.value},
+        detail={"reason": reason_of(alert.code), "value": alert.value, **await _picture_of(alert.bay_id)},
     )
     if task_id is None:
         return None
@@ -290,6 +291,11 @@ async def make_task(*, alert: AlertView, level: Level, now: datetime) -> UUID | 
         now=now,
     )
     return task_id
+
+
+async def _picture_of(bay_id: UUID | None) -> dict[str, str | None]:
+    """What the bay camera took of the car, for whoever goes there."""
+    return {} if bay_id is None else {"image_ref": (await bays.get_occupancy(bay_id=bay_id)).image_ref}
 
 
 async def clear_alert(

@@ -1,18 +1,19 @@
 """What people on site may do for residents, each with a reason and on record; others' stations are NotFound."""
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from backend.accounts import service as accounts
 from backend.bays import service as bays
 from backend.core import audit, crypto, db
 from backend.core.auth import Role, Staff
 from backend.core.errors import Conflict, NotFound
 from backend.notifications import service as notifications
 from backend.reservations.rules.words import OPEN, ReservationView
-from backend.reservations.service import bookings, moving
+from backend.reservations.service import bay_reports, bookings, moving
+from backend.reservations.service.bay_reports import CarMayStand, ReportingSuspended, TooManyReports
 from backend.reservations.service.bookings import BookingNotOpen
 from backend.reservations.store import bookings as store
 from backend.reservations.store import claims as claims_store
@@ -123,6 +124,11 @@ async def list_suspensions(*, staff: Staff, now: datetime, limit: int) -> list[S
     return await suspensions.list_in_force(sorted(staff.company_ids(*HANDLERS)), now, limit)
 
 
+def appeal_text(view: SuspensionView) -> str | None:
+    """Return what the resident wrote against the suspension, or None."""
+    return None if view.appeal_cipher is None else crypto.decrypt(view.appeal_cipher)
+
+
 async def lift_suspension(*, staff: Staff, suspension_id: UUID, reason: str, lift: bool, now: datetime) -> None:
     """Lift a suspension, or refuse the appeal against it; raises NotFound, also for another company's or a past one."""
     async with db.transaction():
@@ -169,8 +175,8 @@ async def appeal(*, account_id: UUID, text: str, now: datetime) -> SuspensionVie
 
 
 async def report_blocked(*, account_id: UUID, reservation_id: UUID, now: datetime) -> ReservationView:
-    """A resident finds another car in the booked bay: move the booking at once, or begin the fallback plan; tell the
-    guards. Raises NotFound, BookingNotOpen, CheckInNotOpen.
+    """A resident finds another car in the booked bay: move the booking at once, or begin the fallback plan, and follow
+    the car as any report of a bay. Raises NotFound, BookingNotOpen, CheckInNotOpen.
     """
     booked = await bookings.get_reservation(account_id=account_id, reservation_id=reservation_id)
     station = await stations.get_station(station_id=booked.station_id)
@@ -185,16 +191,9 @@ async def report_blocked(*, account_id: UUID, reservation_id: UUID, now: datetim
             now=now,
             strand=now >= booked.starts_at,
         )
-        bay = None if booked.bay_id is None else await stations.get_bay(bay_id=booked.bay_id)
-        for person in await accounts.list_staff(
-            operator_company_id=station.operator_company_id, roles=("guard",), station_id=station.id
-        ):
-            await notifications.notify(
-                recipient=person.account_id,
-                event_key=f"reservation:{booked.id}:blocked",
-                template="bay_reported",
-                params={"station": station.name, "bay": "—" if bay is None else bay.code},
-                safety=False,
-                now=now,
-            )
+        if booked.bay_id is not None:
+            with suppress(CarMayStand, ReportingSuspended, TooManyReports):  # the move stands, whoever goes there
+                await bay_reports.report(
+                    account_id=account_id, bay_id=booked.bay_id, note=None, now=now, reservation_id=booked.id
+                )
     return await bookings.get_reservation(account_id=account_id, reservation_id=reservation_id)

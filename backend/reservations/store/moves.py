@@ -47,6 +47,18 @@ async def list_moves(reservation_id: UUID) -> list[MoveView]:
     return [MoveView(**dict(row)) for row in rows]
 
 
+async def list_moves_of(reservation_ids: Sequence[UUID]) -> dict[UUID, list[MoveView]]:
+    """Return the traces of bookings, oldest line first; those never moved are missing."""
+    rows = await db.fetch(
+        f"SELECT {_MOVE} FROM reservation_move WHERE reservation_id = ANY($1) ORDER BY at, id",  # noqa: S608
+        list(reservation_ids),
+    )
+    found: dict[UUID, list[MoveView]] = {}
+    for row in rows:
+        found.setdefault(row["reservation_id"], []).append(MoveView(**dict(row)))
+    return found
+
+
 async def list_held_by(
     connector_ids: Sequence[UUID], since: datetime, until: datetime, *, bay_ids: Sequence[UUID] = ()
 ) -> list[ReservationView]:

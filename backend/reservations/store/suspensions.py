@@ -20,11 +20,18 @@ class SuspensionView(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: datetime
     appealed_at: datetime | None
     appeal_decided_at: datetime | None
+    appeal_cipher: bytes | None
+    appeal_lifted: bool | None
+    lifted_at: datetime | None
+    no_shows: int
 
 
 _SELECT = (
     "SELECT s.id, s.account_id, s.operator_company_id, s.starts_at, s.ends_at, a.made_at AS appealed_at,"
-    " a.decided_at AS appeal_decided_at FROM booking_suspension s"
+    " a.decided_at AS appeal_decided_at, nullif(a.text_cipher, ''::bytea) AS appeal_cipher,"
+    " a.lifted AS appeal_lifted, s.lifted_at, (SELECT count(*) FROM reservation r WHERE r.account_id = s.account_id"
+    " AND r.counts_as_no_show AND r.closed_at BETWEEN s.starts_at - interval '30 days' AND s.starts_at)::int"
+    " AS no_shows FROM booking_suspension s"
     " LEFT JOIN suspension_appeal a ON a.suspension_id = s.id"
 )
 
@@ -57,6 +64,17 @@ async def find_of_account(account_id: UUID, now: datetime) -> SuspensionView | N
         now,
     )
     return None if row is None else SuspensionView(**dict(row))
+
+
+async def list_of_account(account_id: UUID) -> list[SuspensionView]:
+    """Return every suspension the account ever had, oldest first."""
+    rows = await db.fetch(f"{_SELECT} WHERE s.account_id = $1 ORDER BY s.starts_at", account_id)
+    return [SuspensionView(**dict(row)) for row in rows]
+
+
+async def forget_words(account_id: UUID) -> None:
+    """Forget what a person wrote in appeals; that there were appeals, and how they were decided, stays."""
+    await db.execute("UPDATE suspension_appeal SET text_cipher = ''::bytea WHERE account_id = $1", account_id)
 
 
 async def lift(suspension_id: UUID, actor_id: UUID, reason: str, now: datetime) -> None:
