@@ -52,6 +52,21 @@ async def list_open(
     return [CreditView(**dict(row)) for row in rows]
 
 
+async def list_of_account(account_id: UUID) -> list[CreditView]:
+    """Every discount the account was ever promised, oldest first."""
+    rows = await db.fetch(
+        f"SELECT {', '.join(CreditView.__struct_fields__)} FROM discount_credit"  # noqa: S608
+        " WHERE account_id = $1 ORDER BY granted_at, id",
+        account_id,
+    )
+    return [CreditView(**dict(row)) for row in rows]
+
+
+async def void(account_id: UUID) -> None:
+    """Nothing is promised to the account any more; what was used stays on its bills."""
+    await db.execute("UPDATE discount_credit SET remaining_fen = 0 WHERE account_id = $1", account_id)
+
+
 async def use(credit_id: UUID, part_fen: int, order_id: UUID) -> None:
     await db.execute(
         "UPDATE discount_credit SET remaining_fen = remaining_fen - $2, last_order_id = $3 WHERE id = $1",

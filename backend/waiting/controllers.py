@@ -13,6 +13,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 from litestar.types import ControllerRouterHandler
 
+from backend.charging.service import credits
 from backend.core.auth import Principal, Staff, StaffOnly
 from backend.core.clock import Clock
 from backend.core.errors import Invalid, NotFound, Unauthenticated
@@ -29,6 +30,7 @@ from backend.waiting.rules.waits import UserClass
 from backend.waiting.schemas import (
     POWER_OF,
     ArrivalAnswer,
+    CreditAnswer,
     FallbackAnswer,
     QueueAnswer,
     QueueBody,
@@ -297,4 +299,25 @@ class FallbackPlans(Controller):
         return FallbackAnswer.of(view)
 
 
-ROUTES: list[ControllerRouterHandler] = [Queue, live_websocket, FallbackPlans, list_waits, list_wait_arrivals]
+@get(
+    "/v1/me/credits",
+    operation_id="listCredits",
+    summary="List the discounts that are owed",
+    description="Granted where the five-minute promise was broken; what expires first comes off the next bill first.",
+    tags=["orders"],
+    responses=answers(Unauthenticated),
+)
+async def list_credits(principal: Principal, now: datetime) -> Page[CreditAnswer]:
+    """List discounts."""
+    found = await credits.list_credits(account_id=principal.account_id, now=now)
+    return Page([CreditAnswer.of(view) for view in found], None)
+
+
+ROUTES: list[ControllerRouterHandler] = [
+    Queue,
+    live_websocket,
+    FallbackPlans,
+    list_credits,
+    list_waits,
+    list_wait_arrivals,
+]

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from backend.charging.service.credits import CreditView
 from backend.waiting.rules.fallback import Outcome, PlanStatus, Step
 from backend.waiting.rules.queue import QueueStatus
 from backend.waiting.rules.waits import UserClass
@@ -136,6 +137,22 @@ class ArrivalAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, figure: ArrivalFigure) -> "ArrivalAnswer":
         """Make the answer from the figure."""
         return cls(**msgspec.structs.asdict(figure))
+
+
+class CreditAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A discount that is owed because a promise was broken; it comes off the next bills, never as cash."""
+
+    id: UUID
+    operator_company_id: Annotated[UUID, Meta(description="Whose bills it comes off")]
+    amount_fen: Annotated[int, Meta(description="What was granted, fen")]
+    remaining_fen: Annotated[int, Meta(description="What is left of it, fen")]
+    granted_at: Annotated[datetime, Meta(tz=True, description="When it was granted")]
+    expires_at: Annotated[datetime, Meta(tz=True, description="Until when it comes off a bill")]
+
+    @classmethod
+    def of(cls, view: CreditView) -> "CreditAnswer":
+        """Make the answer from the view."""
+        return cls(**msgspec.structs.asdict(view))
 
 
 class FallbackStepAnswer(msgspec.Struct, frozen=True, kw_only=True):

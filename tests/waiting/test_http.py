@@ -102,3 +102,44 @@ class TestTheWaitFigures:
         headers = (await log_in(LI, services=services, now=now)).headers
         answer = await api.get(f"{self.PATH}?from=2026-06-11&to=2026-06-10", headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (422, "period_invalid")
+
+    async def test_name_the_arrivals_behind_a_figure_without_a_person(
+        self, api: httpx.AsyncClient, waited: Scene, services: Services, now: datetime
+    ) -> None:
+        path = f"{self.PATH}/{waited.place.station.id}/arrivals?day=2026-06-10"
+        for person in (LI, SUN):
+            headers = (await log_in(person, services=services, now=now)).headers
+            (arrival,) = (await api.get(path, headers=headers)).json()["items"]
+            assert (arrival["wait_s"], arrival["user_class"], arrival["source"]) == (0, "agreement", "app")
+            assert datetime.fromisoformat(arrival["arrived_at"]) == now
+            assert arrival["connector_id"] == str(waited.place.ac.connector.id)
+            assert not {"account_id", "plate_hash", "plate", "phone", "name"} & arrival.keys()
+            others = await api.get(path.replace("06-10", "06-11"), headers=headers)
+            assert others.json()["items"] == []
+        zhou = (await log_in(ZHOU, services=services, now=now)).headers
+        assert (await api.get(path, headers=zhou)).json()["items"] == []
+        alice = (await log_in(ALICE, services=services, now=now)).headers
+        assert (await api.get(path, headers=alice)).status_code == 403
+
+    async def test_page_through_the_arrivals_and_agree_with_the_figure(
+        self, api: httpx.AsyncClient, scene: Scene, services: Services, now: datetime
+    ) -> None:
+        for number in range(3):
+            arrival_id = await waiting.record_arrival(
+                station_id=scene.place.station.id,
+                plate_hash=bytes([number]) * 32,
+                source="app",
+                at=now,
+                now=now,
+                account_id=scene.alice.account_id,
+            )
+            assert arrival_id is not None
+            connector_id = scene.place.ac.connector.id
+            await waiting.connector_usable(arrival_id=arrival_id, connector_id=connector_id, at=now, now=now)
+        headers = (await log_in(SUN, services=services, now=now)).headers
+        (figure,) = (await api.get(self.PATH, headers=headers)).json()["items"]
+        behind = (
+            await api.get(f"{self.PATH}/{scene.place.station.id}/arrivals?day=2026-06-10", headers=headers)
+        ).json()
+        assert figure["arrivals"] == len(behind["items"]) == 3
+        assert figure["worst_s"] == max(item["wait_s"] for item in behind["items"])

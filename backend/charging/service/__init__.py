@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from backend.charging import store, store_orders
+from backend.charging import store, store_credits, store_orders
 from backend.core import db
 
 EXPORTED = 1000
@@ -12,7 +12,7 @@ EXPORTED = 1000
 
 
 async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
-    """Return the person's sessions, bills and disputes."""
+    """Return the person's sessions, bills, promised discounts and disputes."""
     sessions = await store.list_of_account(account_id, None, EXPORTED)
     orders = await store_orders.list_orders(account_id=account_id, limit=EXPORTED)
     disputes = [d for order in orders for d in await store_orders.list_disputes(order.id)]
@@ -43,12 +43,24 @@ async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
             }
             for o in orders
         ],
+        "credits": [
+            {
+                "amount_fen": c.amount_fen,
+                "remaining_fen": c.remaining_fen,
+                "granted_at": c.granted_at,
+                "expires_at": c.expires_at,
+            }
+            for c in await store_credits.list_of_account(account_id)
+        ],
         "disputes": [{"order_id": d.order_id, "reason": d.reason, "answer": d.answer} for d in disputes],
     }
 
 
 async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
-    """Forget the car and the words of a person; bills stay three years under an id that leads to nobody."""
+    """Forget the car and the words of a person, and what was still promised; bills stay three years under an id that
+    leads to nobody.
+    """
     async with db.transaction():
         await store.forget_person(account_id)
         await store_orders.forget_words(account_id)
+        await store_credits.void(account_id)
