@@ -76,6 +76,7 @@ async def lock_reporter(account_id: UUID) -> None:
 
 
 async def count_made(account_id: UUID, since: datetime) -> int:
+    """Return how many reports the account made since then."""
     return int(
         await db.fetchval(
             "SELECT count(*) FROM bay_report WHERE account_id = $1 AND reported_at > $2", account_id, since
@@ -95,11 +96,13 @@ async def list_false(account_id: UUID, since: datetime) -> list[datetime]:
 
 
 async def find_report(report_id: UUID, *, lock: bool = False) -> BayReportView | None:
+    """Return a report, its row locked if asked."""
     row = await db.fetchrow(f"{_SELECT} WHERE r.id = $1{' FOR UPDATE OF r' if lock else ''}", report_id)
     return None if row is None else BayReportView(**dict(row))
 
 
 async def find_open_of(account_id: UUID, bay_id: UUID) -> BayReportView | None:
+    """Return the account's open report of the bay."""
     row = await db.fetchrow(
         f"{_SELECT} WHERE r.account_id = $1 AND r.bay_id = $2 AND r.closed_at IS NULL", account_id, bay_id
     )
@@ -107,6 +110,7 @@ async def find_open_of(account_id: UUID, bay_id: UUID) -> BayReportView | None:
 
 
 async def list_open_of_bay(bay_id: UUID) -> list[BayReportView]:
+    """Return the open reports of a bay, their rows locked, oldest first."""
     rows = await db.fetch(
         f"{_SELECT} WHERE r.bay_id = $1 AND r.closed_at IS NULL ORDER BY r.id FOR UPDATE OF r", bay_id
     )
@@ -114,6 +118,7 @@ async def list_open_of_bay(bay_id: UUID) -> list[BayReportView]:
 
 
 async def list_of_account(account_id: UUID, limit: int) -> list[BayReportView]:
+    """Return the account's reports, the newest first."""
     rows = await db.fetch(f"{_SELECT} WHERE r.account_id = $1 ORDER BY r.id DESC LIMIT $2", account_id, limit)
     return [BayReportView(**dict(row)) for row in rows]
 
@@ -121,6 +126,7 @@ async def list_of_account(account_id: UUID, limit: int) -> list[BayReportView]:
 async def list_of_companies(
     company_ids: Sequence[UUID], *, open_only: bool, before: UUID | None, limit: int
 ) -> list[BayReportView]:
+    """Return the reports at these companies' stations, the newest first."""
     rows = await db.fetch(
         f"{_SELECT} WHERE r.operator_company_id = ANY($1) AND (NOT $2 OR r.closed_at IS NULL)"
         " AND ($3::uuid IS NULL OR r.id < $3) ORDER BY r.id DESC LIMIT $4",
@@ -140,6 +146,7 @@ async def believe(report_id: UUID) -> None:
 async def close(
     report_id: UUID, *, verdict: Verdict, decided_by: UUID | None, reason: str | None, now: datetime
 ) -> None:
+    """Write what became of a report."""
     await db.execute(
         "UPDATE bay_report SET verdict = $2, decided_by = $3, decided_reason = $4, closed_at = $5 WHERE id = $1",
         report_id,
@@ -164,6 +171,7 @@ async def put_photo(report_id: UUID, media_type: str, content_cipher: bytes, now
 
 
 async def find_photo(report_id: UUID) -> tuple[str, bytes] | None:
+    """Return the media type and the encrypted content of a report's picture."""
     row = await db.fetchrow("SELECT media_type, content_cipher FROM bay_report_photo WHERE report_id = $1", report_id)
     return None if row is None else (row["media_type"], row["content_cipher"])
 
