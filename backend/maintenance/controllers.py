@@ -33,7 +33,7 @@ from backend.maintenance.service import findings, inspections, works
 from backend.maintenance.service import photos as photo_service
 from backend.maintenance.service.findings import FindingClosed, SamePerson
 from backend.maintenance.service.inspections import ChecklistInvalid, InspectionClosed, InspectionIncomplete
-from backend.maintenance.service.photos import PhotoRefused, TooManyPhotos
+from backend.maintenance.service.photos import PhotoGone, PhotoRefused, TooManyPhotos
 from backend.maintenance.service.works import WorkClosed, WorkPeriodInvalid
 from backend.maintenance.views import ChecklistView, FindingView, InspectionView, PhotoView, PlanView, WorkView
 from backend.reservations.service.claims import ConnectorTaken
@@ -392,9 +392,12 @@ class Works(Controller):
     "/v1/staff/photos/{photo_id:uuid}",
     operation_id="readMaintenancePhoto",
     summary="Read a photo of an inspection or finding",
-    description="The content as it was uploaded; for the staff of its station.",
+    description=(
+        "The content as it was uploaded; for the staff of its station. It is deleted 30 days after the inspection with"
+        " all its findings, or the finding, was closed."
+    ),
     tags=["maintenance"],
-    responses=answers(Unauthenticated, StaffOnly, NotFound),
+    responses=answers(Unauthenticated, StaffOnly, NotFound, PhotoGone),
 )
 async def read_photo(staff: Staff, photo_id: UUID, services: Services) -> Response[bytes]:
     """Read a photo."""

@@ -4,7 +4,8 @@ from backend.accounts import service as accounts
 from backend.core import db
 from backend.core.jobs import JobContext, Jobs
 from backend.maintenance import store
-from backend.maintenance.service import inspections
+from backend.maintenance.gateways.photos import PhotoStore
+from backend.maintenance.service import inspections, photos
 from backend.notifications import service as notifications
 from backend.stations import service as stations
 
@@ -15,6 +16,13 @@ JOBS = Jobs("maintenance")
 async def come_up(job: JobContext) -> None:
     """Make the inspections that are due within a week."""
     await inspections.bring_up(now=job.now)
+
+
+@JOBS.every("delete_photos", seconds=3600)
+async def delete_photos(job: JobContext) -> None:
+    """Delete the pictures whose time is over."""
+    while await photos.delete_past(photos=job.services.get(PhotoStore), now=job.now):  # type: ignore[type-abstract]
+        pass
 
 
 @JOBS.every("tell_overdue", seconds=900)

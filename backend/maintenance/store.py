@@ -247,6 +247,29 @@ async def list_photos(*, inspection_id: UUID | None = None, finding_id: UUID | N
     return [_view(PhotoView, row) for row in rows]
 
 
+async def list_photos_past(closed_before: datetime, *, limit: int) -> list[tuple[UUID, str]]:
+    """The pictures (id, store key) whose inspection, with all its findings, or whose finding was closed before then."""
+    rows = await db.fetch(
+        """
+        SELECT p.id, p.store_key FROM maintenance_photo p
+          LEFT JOIN inspection i ON i.id = p.inspection_id
+          LEFT JOIN finding f ON f.id = p.finding_id
+         WHERE p.deleted_at IS NULL AND (
+            f.verified_at < $1
+            OR (i.completed_at < $1 AND NOT EXISTS (SELECT FROM finding g WHERE g.inspection_id = i.id
+                AND (g.verified_at IS NULL OR g.verified_at >= $1))))
+         ORDER BY p.id LIMIT $2
+        """,
+        closed_before,
+        limit,
+    )
+    return [(row["id"], row["store_key"]) for row in rows]
+
+
+async def mark_photos_deleted(photo_ids: Sequence[UUID], now: datetime) -> None:
+    await db.execute("UPDATE maintenance_photo SET deleted_at = $2 WHERE id = ANY($1)", list(photo_ids), now)
+
+
 async def find_work(work_id: UUID, *, lock: bool = False) -> WorkView | None:
     sql = "SELECT * FROM maintenance_work WHERE id = $1"
     row = await db.fetchrow(sql + " FOR UPDATE" if lock else sql, work_id)

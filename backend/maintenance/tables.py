@@ -100,6 +100,7 @@ class MaintenancePhoto(Table, tablename="maintenance_photo"):
     size_bytes = Integer()
     added_at = Timestamptz()
     added_by = UUID(default=None)
+    deleted_at = Timestamptz(null=True, default=None)
 
 
 class MaintenanceWork(Table, tablename="maintenance_work"):

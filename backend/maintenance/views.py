@@ -43,7 +43,7 @@ class AnswerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PhotoView(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture, without its content."""
+    """A picture, without its content; `deleted_at` is when the content went, 30 days after the matter was closed."""
 
     id: UUID
     inspection_id: UUID | None
@@ -52,6 +52,7 @@ class PhotoView(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str
     size_bytes: int
     added_at: datetime
+    deleted_at: datetime | None = None
 
 
 class InspectionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,9 @@ from backend.core.errors import NotFound, Unauthenticated
 from backend.core.paging import Page
 from backend.core.problem_docs import answers
 from backend.reservations.rules.words import BookingStatus, ReservationView
-from backend.reservations.service import on_site, outages
+from backend.reservations.service import on_site
 from backend.reservations.service.bookings import BookingNotOpen, CheckInNotOpen
 from backend.reservations.service.claims import ConnectorTaken
-from backend.reservations.service.moving import BookingsInTheWay
 from backend.reservations.service.on_site import NoPlaceToMove, NotSuspended
 from backend.reservations.store.suspensions import SuspensionView
 
@@ -35,14 +34,6 @@ class MoveBody(msgspec.Struct, kw_only=True):
 
     reason: Reason
     connector_id: Annotated[UUID | None, Meta(description="To this connector; left out: any equivalent one")] = None
-
-
-class MaintenanceBody(msgspec.Struct, kw_only=True):
-    """When a connector is worked on, and why."""
-
-    reason: Reason
-    starts_at: Annotated[datetime, Meta(tz=True, description="Begin")]
-    ends_at: Annotated[datetime, Meta(tz=True, description="End")]
 
 
 class AppealDecision(msgspec.Struct, kw_only=True):
@@ -105,13 +96,6 @@ class StaffSuspension(SuspensionAnswer, frozen=True, kw_only=True):
             appeal_text=on_site.appeal_text(view),
             no_shows=view.no_shows,
         )
-
-
-class MaintenanceAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Planned works."""
-
-    claim_id: Annotated[UUID, Meta(description="What holds the connector meanwhile")]
-    moved: Annotated[int, Meta(description="How many bookings were moved")]
 
 
 class OnSite(Controller):
@@ -187,27 +171,6 @@ class OnSite(Controller):
         await on_site.lift_suspension(
             staff=staff, suspension_id=suspension_id, reason=data.reason, lift=data.lift, now=now
         )
-
-    @post(
-        "/connectors/{connector_id:uuid}/maintenance",
-        operation_id="planMaintenance",
-        summary="Plan works on a connector",
-        description="The bookings in that time move to equivalent connectors first; refused where one cannot.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, BookingsInTheWay, ConnectorTaken),
-    )
-    async def maintenance(
-        self, staff: Staff, connector_id: UUID, data: MaintenanceBody, now: datetime
-    ) -> MaintenanceAnswer:
-        """Plan works."""
-        claim_id, became = await outages.plan_maintenance_as(
-            staff=staff,
-            connector_id=connector_id,
-            starts_at=data.starts_at,
-            ends_at=data.ends_at,
-            reason=data.reason,
-            now=now,
-        )
-        return MaintenanceAnswer(claim_id=claim_id, moved=len(became.moved))
 
 
 @get(

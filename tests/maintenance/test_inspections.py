@@ -1,5 +1,6 @@
 """Inspections come up by plan, are answered with photos, and leave findings that a second person verifies."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.core import db
+from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.maintenance.rules.checks import STANDARD, Item, missing, next_due, problems_of
 from tests.cast import ALICE, LI, QIAN, SUN, WANG, ZHAO, ZHOU, Person
 from tests.conftest import NOW
 from tests.factories.accounts import add_company, log_in
-from tests.factories.stations import DemoStation, add_demo_station
+from tests.factories.reservations import add_resident, book
+from tests.factories.stations import DemoStation, add_demo_station, add_gun
 from tests.jobs import run_ticks
 
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 40 + b"\xff\xd9"
@@ -132,6 +135,46 @@ class TestInspection:
         refused = await site.api.post(f"{site.path}/photos", **send)
         assert (refused.status_code, refused.json()["code"]) == (422, "photo_refused")
 
+    async def test_loses_its_photos_30_days_after_it_and_its_findings_are_closed(
+        self, site: Site, services: Any, tmp_path: Any, now: datetime
+    ) -> None:
+        await site.post("wang", "/start")
+        send = {"files": {"file": ("a.jpg", JPEG)}, "data": {"item": "cable"}, "headers": site.heads["wang"]}
+        photo = (await site.api.post(f"{site.path}/photos", **send)).json()
+        finding = new_id()
+        await db.execute("UPDATE inspection SET status = 'completed', completed_at = $1", now)
+        await db.execute(
+            "INSERT INTO finding (id, inspection_id, item, station_id, operator_company_id, severity, text, due_at,"
+            " found_at, found_by, rectified_note) SELECT $1, id, 'cable', station_id, operator_company_id, 'minor',"
+            " 'x', $2, $2, started_by, '' FROM inspection LIMIT 1",
+            finding,
+            now,
+        )
+
+        def kept() -> int:
+            return len([path for path in (tmp_path / "evidence").rglob("*") if path.is_file()])
+
+        path = f"/v1/staff/photos/{photo['id']}"
+        await run_ticks("maintenance.delete_photos", now=now + timedelta(days=90), services=services)
+        assert kept() == 1, "a finding is open"
+        closed = now + timedelta(days=90)
+        await db.execute(
+            "UPDATE finding SET status = 'verified', rectified_at = $2, rectified_by = $3, verified_at = $2,"
+            " verified_by = $4 WHERE id = $1",
+            finding,
+            closed,
+            new_id(),
+            new_id(),
+        )
+        await run_ticks("maintenance.delete_photos", now=closed + timedelta(days=30), services=services)
+        assert kept() == 1
+        await run_ticks("maintenance.delete_photos", now=closed + timedelta(days=30, hours=2), services=services)
+        assert kept() == 0
+        gone = await site.api.get(path, headers=site.heads["sun"])
+        assert (gone.status_code, gone.json()["code"]) == (404, "photo_gone")
+        listed = (await site.api.get(site.path, headers=site.heads["sun"])).json()["photos"]
+        assert [p["id"] for p in listed] == [photo["id"]] and listed[0]["deleted_at"] is not None
+
     async def test_is_hidden_from_others_and_only_read_by_the_inspector(self, site: Site, as_person: Any) -> None:
         assert (await site.api.get(site.path, headers=site.heads["sun"])).status_code == 200
         assert (await site.post("sun", "/start")).status_code == 403
@@ -212,3 +255,32 @@ class TestWork:
         body |= {"connector_id": str(site.demo.ac.connector.id), "ends_at": now.isoformat()}
         answer = await site.api.post("/v1/staff/maintenance", json=body, headers=site.heads["li"])
         assert (answer.status_code, answer.json()["code"]) == (422, "work_period_invalid")
+
+    async def test_moves_the_bookings_in_its_way_and_is_refused_where_one_has_no_other_place(
+        self, site: Site, services: Services, now: datetime
+    ) -> None:
+        place, company_id = site.demo, site.demo.station.operator_company_id
+        alice = await add_resident(company_id=company_id, phone="13900000001", plate="京AD10001", now=now)
+        start = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=3)
+        booked = await book(alice, place, now=now, starts_at=start, connector_id=place.ac.connector.id)
+        body = {
+            "connector_id": str(place.ac.connector.id),
+            "starts_at": now.isoformat(),
+            "ends_at": (now + timedelta(hours=8)).isoformat(),
+            "reason": "更换枪头",
+        }
+        refused = await site.api.post("/v1/staff/maintenance", json=body, headers=site.heads["wang"])
+        assert (refused.status_code, refused.json()["code"]) == (409, "bookings_in_the_way"), refused.text
+        assert await db.fetchval("SELECT count(*) FROM maintenance_work") == 0
+        other = await add_gun(station_id=place.station.id, kind="ac")
+        made = await site.api.post("/v1/staff/maintenance", json=body, headers=site.heads["wang"])
+        assert (made.status_code, made.json()["bookings_moved"]) == (201, 1), made.text
+        row = await db.fetchrow("SELECT connector_id, status FROM reservation WHERE id = $1", booked.id)
+        assert row is not None and tuple(row) == (other.connector.id, "confirmed")
+        told = await db.fetch("SELECT template FROM inbox_message WHERE recipient_id = $1", alice.account_id)
+        assert "reservation_relocated" in [row["template"] for row in told]
+        wish = {"station_id": str(place.station.id), "vehicle_id": str(alice.vehicle.id)}
+        slot = {"starts_at": start.isoformat(), "ends_at": (start + timedelta(hours=1)).isoformat()}
+        headers = (await log_in(replace(ALICE, phone="13900000001"), services=services, now=now)).headers
+        taken = {**wish, **slot, "connector_id": body["connector_id"]}
+        assert (await site.api.post("/v1/reservations", json=taken, headers=headers)).status_code == 409

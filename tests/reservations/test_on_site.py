@@ -11,7 +11,7 @@ from backend.core import db
 from backend.core.auth import Tokens
 from backend.core.services import Services
 from backend.reservations.service import bookings
-from tests.cast import LI, WANG, ZHOU
+from tests.cast import WANG, ZHOU
 from tests.factories.accounts import log_in
 from tests.factories.bays import camera_says, command_names, lock_says
 from tests.factories.charging import add_charging_scene, idle
@@ -119,46 +119,6 @@ class TestAGuard:
         for path in (f"bays/{scene.place.ac.bay.id}/lower", f"reservations/{booked.id}/move"):
             assert (await api.post(f"/v1/staff/{path}", json=WHY, headers=zhou)).status_code == 404
             assert (await api.post(f"/v1/staff/{path}", json=WHY, headers=alice)).status_code == 403
-
-
-class TestWorksOnAConnector:
-    def body(self, now: datetime, **changes: Any) -> dict[str, Any]:
-        period = {"starts_at": (now + HOUR).isoformat(), "ends_at": (now + 3 * HOUR).isoformat()}
-        return {"reason": "new cable", **period, **changes}
-
-    async def test_move_the_bookings_of_their_time_and_hold_the_connector(
-        self, api: httpx.AsyncClient, scene: Scene, services: Services, alice: dict[str, str], now: datetime
-    ) -> None:
-        li = (await log_in(LI, services=services, now=now)).headers
-        ac = scene.place.ac.connector.id
-        booked = await book(scene.alice, scene.place, now=now, starts_at=now + 2 * HOUR, connector_id=ac)
-        path = f"/v1/staff/connectors/{ac}/maintenance"
-        refused = await api.post(path, json=self.body(now), headers=li)
-        assert (refused.status_code, refused.json()["code"]) == (409, "bookings_in_the_way")
-        assert await db.fetchval("SELECT count(*) FROM connector_claim WHERE kind = 'maintenance'") == 0
-        spare = await add_gun(station_id=scene.place.station.id, kind="ac")
-        await idle(spare, now=now)
-        planned = await api.post(path, json=self.body(now), headers=li)
-        assert (planned.status_code, planned.json()["moved"]) == (201, 1)
-        shown = (await api.get(f"/v1/reservations/{booked.id}", headers=alice)).json()
-        assert shown["connector_id"] == str(spare.connector.id)
-        told = await db.fetchval("SELECT count(*) FROM inbox_message WHERE template = 'reservation_relocated'")
-        assert told == 1
-        assert await recorded() == [("connector.maintenance", "new cable")]
-        starts = (now + HOUR).isoformat()
-        wish = {"station_id": str(scene.place.station.id), "vehicle_id": str(scene.alice.vehicle.id)}
-        slot = {"starts_at": starts, "ends_at": (now + 2 * HOUR).isoformat(), "connector_id": str(ac)}
-        assert (await api.post("/v1/reservations", json={**wish, **slot}, headers=alice)).status_code == 409
-
-    async def test_are_for_operators_and_leads_with_a_period_and_a_reason(
-        self, api: httpx.AsyncClient, scene: Scene, services: Services, wang: dict[str, str], now: datetime
-    ) -> None:
-        li = (await log_in(LI, services=services, now=now)).headers
-        path = f"/v1/staff/connectors/{scene.place.ac.connector.id}/maintenance"
-        assert (await api.post(path, json=self.body(now), headers=wang)).status_code == 404
-        ended = self.body(now, ends_at=(now - HOUR).isoformat())
-        assert (await api.post(path, json=ended, headers=li)).status_code == 422
-        assert (await api.post(path, json=self.body(now, reason=""), headers=li)).status_code == 422
 
 
 class TestAResident:

@@ -25,6 +25,10 @@ class PhotoStore(Protocol):
         """Return the content, or None when there is none."""
         ...
 
+    async def delete(self, key: str) -> None:
+        """Remove the content, if it is there."""
+        ...
+
 
 def photo_key(owner_id: UUID, content: bytes) -> str:
     """Return the key of a picture: a keyed hash over owner and content, so that its name tells nothing."""
@@ -66,3 +70,7 @@ class LocalPhotos:
         except FileNotFoundError:
             return None
         return crypto.decrypt_bytes(blob)
+
+    async def delete(self, key: str) -> None:
+        """Remove the file."""
+        await asyncio.to_thread(self._path(key).unlink, missing_ok=True)

@@ -1,7 +1,7 @@
 """Photos of inspections and findings: checked by content, kept encrypted, read by the station's staff only."""
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from backend.agreements.rules import files
@@ -14,6 +14,19 @@ from backend.maintenance.service import findings, readable, workable
 from backend.maintenance.views import PhotoView
 
 MAX_PHOTOS = 60
+KEPT_AFTER_CLOSING = timedelta(days=30)
+"""Pictures may show people and plates: 30 days (domain.md "Personal data"), from when they are needed no more."""
+DELETED_AT_ONCE = 500
+
+
+class PhotoGone(NotFound):
+    """The picture was deleted when its time was over; what it was of, its hash and its date are kept."""
+
+    code = "photo_gone"
+    title_en = "The photo is no longer kept"
+    title_zh = "照片已超过保存期限"
+    detail_en = "It was deleted on {deleted_at}, 30 days after the inspection or finding was closed."
+    detail_zh = "照片在检查或隐患关闭30天后删除（{deleted_at}）。"
 
 
 class PhotoRefused(Invalid):
@@ -103,7 +116,7 @@ async def _owner(staff: Staff, inspection_id: UUID | None, finding_id: UUID | No
 
 
 async def read_photo(*, staff: Staff, photo_id: UUID, photos: PhotoStore) -> tuple[PhotoView, bytes]:
-    """Return a picture with its content; raises NotFound."""
+    """Return a picture with its content; raises NotFound, PhotoGone."""
     found = await store.find_photo(photo_id)
     if found is None:
         raise NotFound(kind="photo")
@@ -117,7 +130,22 @@ async def read_photo(*, staff: Staff, photo_id: UUID, photos: PhotoStore) -> tup
     if station_id is None:
         raise NotFound(kind="photo")
     await readable(staff=staff, station_id=station_id)
+    if view.deleted_at is not None:
+        raise PhotoGone(deleted_at=view.deleted_at.date().isoformat())
     content = await photos.get(key)
     if content is None:
         raise NotFound(kind="photo")
     return view, content
+
+
+async def delete_past(*, photos: PhotoStore, now: datetime) -> int:
+    """Delete the content of pictures 30 days after their matter was closed; returns how many.
+
+    A picture of an inspection stays while one of its findings is open. Content goes before the row says so: what a
+    crash leaves between the two is deleted again.
+    """
+    past = await store.list_photos_past(now - KEPT_AFTER_CLOSING, limit=DELETED_AT_ONCE)
+    for _, key in past:
+        await photos.delete(key)
+    await store.mark_photos_deleted([photo_id for photo_id, _ in past], now)
+    return len(past)

@@ -5,9 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.core import audit, db, jobs
-from backend.core.auth import Staff
-from backend.core.errors import Invalid, NotFound
+from backend.core import db, jobs
 from backend.reservations.rules.moves import OUTAGE_HORIZON, READY_BEFORE, MoveReason
 from backend.reservations.rules.periods import ceil_to, held_until
 from backend.reservations.rules.words import ClaimView, ReservationView
@@ -155,34 +153,3 @@ async def _in_the_way(present: ClaimView, ends_at: datetime, now: datetime) -> l
     )
     held = held_until(ends_at, terms)
     return [b for b in due if b.claim_id != present.id and b.starts_at < held]
-
-
-async def plan_maintenance_as(
-    *, staff: Staff, connector_id: UUID, starts_at: datetime, ends_at: datetime, reason: str, now: datetime
-) -> tuple[UUID, moving.Moved]:
-    """Plan works as a member of staff, on record; raises NotFound for another company's connector."""
-    connector = await stations.get_connector(connector_id=connector_id)
-    station = await stations.get_station(station_id=connector.station_id)
-    if not staff.may("lead", "operator", operator_company_id=station.operator_company_id, station_id=station.id):
-        raise NotFound(kind="connector")
-    if not max(now, starts_at) < ends_at:
-        raise Invalid(field="ends_at")
-    async with db.transaction():
-        planned = await plan_maintenance(
-            connector_id=connector_id,
-            starts_at=max(now, starts_at),
-            ends_at=ends_at,
-            actor=str(staff.account_id),
-            now=now,
-        )
-        await audit.record(
-            actor_id=staff.account_id,
-            actor_role=staff.role_at(station.operator_company_id),
-            action="connector.maintenance",
-            object_kind="connector",
-            object_id=connector_id,
-            detail={"reason": reason, "moved": len(planned[1].moved)},
-            now=now,
-            operator_company_id=station.operator_company_id,
-        )
-    return planned
