@@ -35,6 +35,22 @@ async def list_driven(*, account_id: UUID) -> list[UUID]:
     return [row["agreement_id"] for row in rows]
 
 
+async def list_companies(*, account_id: UUID, at: datetime) -> list[UUID]:
+    """Return the companies of the agreements in force that are this account's own, or name it as a driver."""
+    rows = await db.fetch(
+        """
+        SELECT operator_company_id FROM agreement
+         WHERE account_id = $1 AND term @> $2::timestamptz
+        UNION
+        SELECT a.operator_company_id FROM agreement_driver d JOIN agreement a ON a.id = d.agreement_id
+         WHERE d.account_id = $1 AND d.removed_at IS NULL AND a.term @> $2::timestamptz
+        """,
+        account_id,
+        at,
+    )
+    return [row["operator_company_id"] for row in rows]
+
+
 async def add_driver(
     *, agreement_id: UUID, account_id: UUID, name_cipher: bytes, phone_cipher: bytes, added_by: UUID, now: datetime
 ) -> Record | None:

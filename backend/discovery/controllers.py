@@ -38,9 +38,9 @@ from backend.discovery.service.nearby import MeasuredFrom, encode_found, find_ne
 from backend.discovery.service.pictures import StationPicture
 from backend.discovery.service.watch import Moment, watch_station
 from backend.stations import service as stations
-from backend.tariffs import service as tariffs
-from backend.tariffs.rules.bands import BEIJING, band_at, split_by_band
+from backend.tariffs.rules.bands import BEIJING
 from backend.tariffs.service import NoTariff
+from backend.tariffs.service.day import stretches_between
 
 AnyRequest = Request[Any, Any, Any]
 WIDEST_M = 5000
@@ -57,11 +57,10 @@ class HomeUnknown(Conflict):
 
 
 async def _companies_of(caller: Principal | None, now: datetime) -> frozenset[UUID]:
-    """Return the companies with which the caller has an agreement in force."""
+    """Return the companies with which the caller has, or drives under, an agreement in force."""
     if caller is None:
         return frozenset()
-    own = await agreements.list_agreements(account_id=caller.account_id)
-    return frozenset(agreement.operator_company_id for agreement in own if agreement.in_force(now))
+    return await agreements.companies_of(account_id=caller.account_id, at=now)
 
 
 async def _centre(
@@ -205,9 +204,9 @@ class Discovery(Controller):
         operation_id="listPrices",
         summary="What a day costs at a station",
         description=(
-            "The bands of a Beijing day by the version in force at its start or, where that is later, now. The"
-            " version in"
-            " force when a session starts prices the whole session."
+            "The bands of a Beijing day in order, ready to draw: minutes of the day, prices of this caller and of"
+            " both classes, also over a change of versions within the day. The version in force when a session starts"
+            " prices the whole session."
         ),
         responses=answers(NotFound, NoTariff),
     )
@@ -221,25 +220,29 @@ class Discovery(Controller):
     ) -> Response[DayPricesOut]:
         """Return the day's bands."""
         place = await stations.get_station(station_id=station_id)
-        today = now.astimezone(BEIJING).date()
-        day = date or today
+        day = date or now.astimezone(BEIJING).date()
         starts_at = datetime.combine(day, time(), BEIJING)
-        at = now if day == today else starts_at
-        market = await tariffs.price_for(station_id=station_id, user_class="market", at=at)
-        agreement = await tariffs.price_for(station_id=station_id, user_class="agreement", at=at)
         mine = place.operator_company_id in await _companies_of(caller, now)
+        found = await stretches_between(
+            station_id=station_id, starts_at=starts_at, ends_at=starts_at + timedelta(days=1)
+        )
         items = []
-        for segment in split_by_band(market, starts_at, starts_at + timedelta(days=1)):
-            terms = band_at(agreement, segment.starts_at)
+        for stretch in found:
+            service_e4 = stretch.agreement_service_e4 if mine else stretch.market_service_e4
             items.append(
                 DayBandOut(
-                    starts_at=segment.starts_at,
-                    ends_at=segment.ends_at,
-                    band=segment.band.name,
-                    energy_e4=segment.band.energy_e4,
-                    service_e4=terms.service_e4 if mine else segment.band.service_e4,
-                    market_service_e4=segment.band.service_e4,
-                    agreement_service_e4=terms.service_e4,
+                    starts_at=stretch.starts_at,
+                    ends_at=stretch.ends_at,
+                    from_min=(stretch.starts_at - starts_at) // timedelta(minutes=1),
+                    to_min=(stretch.ends_at - starts_at) // timedelta(minutes=1),
+                    band=stretch.band,
+                    energy_e4=stretch.energy_e4,
+                    service_e4=service_e4,
+                    total_e4=stretch.energy_e4 + service_e4,
+                    market_service_e4=stretch.market_service_e4,
+                    agreement_service_e4=stretch.agreement_service_e4,
+                    parking=stretch.parking,
+                    tariff_version_id=stretch.version_id,
                 )
             )
         body = DayPricesOut(station_id=station_id, date=day, user_class="agreement" if mine else "market", items=items)

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from backend.discovery.rules.picture import GunPicture, ZoneCounts, is_claimed, is_free, next_claim_at
 from backend.discovery.service.nearby import PriceNow
+from backend.tariffs.rules.bands import ParkingTerms
 
 Metres = Annotated[int, Meta(description="Metres along the great circle, rounded")]
 PriceE4 = Annotated[int, Meta(description="1/10000 yuan per kWh")]
@@ -131,11 +132,16 @@ class DayBandOut(msgspec.Struct, kw_only=True):
 
     starts_at: datetime
     ends_at: datetime
+    from_min: Annotated[int, Meta(description="Minute of the Beijing day it begins at")]
+    to_min: Annotated[int, Meta(description="Minute it ends at; 1440 is midnight")]
     band: Annotated[str, Meta(description="sharp 尖, peak 峰, flat 平, valley 谷")]
     energy_e4: PriceE4
     service_e4: Annotated[int, Meta(description="Service price of this caller, 1/10000 yuan per kWh")]
+    total_e4: Annotated[int, Meta(description="Energy and service of this caller, 1/10000 yuan per kWh")]
     market_service_e4: PriceE4
     agreement_service_e4: PriceE4
+    parking: ParkingTerms
+    tariff_version_id: Annotated[UUID, Meta(description="The version that prices sessions that start then")]
 
 
 class DayPricesOut(msgspec.Struct, kw_only=True):

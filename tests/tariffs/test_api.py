@@ -98,7 +98,7 @@ class TestOperatorTariffs:
             ),
             ({"prices": FLAT["prices"][:1]}, "tariff_invalid", "prices", "is missing"),
             (
-                {"prices": [{**price, "service_e4": 5001} for price in FLAT["prices"]]},  # type: ignore[attr-defined]
+                {"prices": [{**price, "service_e4": 5001} for price in FLAT["prices"]]},  # type: ignore[dict-item]
                 "agreement_price_above_cap",
                 "prices[0].service_e4",
                 "at most 5000",

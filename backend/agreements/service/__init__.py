@@ -175,6 +175,14 @@ async def list_agreements(*, account_id: UUID) -> list[AgreementView]:
     return [view(row) for row in await store.list_agreements(account_id=account_id)]
 
 
+async def companies_of(*, account_id: UUID, at: datetime) -> frozenset[UUID]:
+    """Return the companies with which a person has an agreement in force, as its holder or as a named driver.
+
+    Whoever charges under the agreement is shown its prices.
+    """
+    return frozenset(await store_drivers.list_companies(account_id=account_id, at=at))
+
+
 async def list_evidence(*, agreement_id: UUID) -> list[EvidenceView]:
     """Return the evidence of an agreement, oldest first; who may see it is decided by the caller."""
     return [evidence_view(row) for row in await store.list_evidence(agreement_id=agreement_id)]

@@ -59,11 +59,8 @@ async def user_class_of(*, account_id: UUID | None, station_id: UUID, on: date, 
         return "market"
     station = await stations.get_station(station_id=station_id)
     at = max(now, datetime.combine(on, time(0), BEIJING)) if is_ahead(on, now) else now
-    own = await agreements.list_agreements(account_id=account_id)
-    for agreement in own:
-        if agreement.operator_company_id == station.operator_company_id and agreement.in_force(at):
-            return "agreement"
-    return "market"
+    companies = await agreements.companies_of(account_id=account_id, at=at)
+    return "agreement" if station.operator_company_id in companies else "market"
 
 
 def is_ahead(on: date, now: datetime) -> bool:
