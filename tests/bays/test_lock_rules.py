@@ -53,9 +53,15 @@ class World:
 
 EVENTS = (
     "up", "down, empty", "down, car", "down, unknown", "moving, empty", "error, empty", "offline", "silent",
-    "camera car", "camera free", "camera blind", "lower", "lower for somebody", "raise", "due", "ok", "refused: car",
-    "refused: broken", "timeout", "felt car", "raise error", "lower error", "hold", "lift",
+    "camera car", "camera free", "camera blind", "lower", "check-in", "walk-up", "queue offer", "raise", "due", "ok",
+    "refused: car", "refused: broken", "timeout", "answer of an overtaken command", "felt car", "raise error",
+    "lower error", "forced", "power cut", "hold", "lift",
 )  # fmt: skip
+"""Lost answers are those that do not come: every order without "ok" after a command. A power cut lets the lock fall
+and silences it.
+"""
+KEEPS_DOWN = {"check-in": 15 * MINUTE, "walk-up": 5 * MINUTE, "queue offer": 10 * MINUTE}
+"""Everything that opens a bay for somebody, and how long it then waits for the car."""
 
 
 def turn(name: str, world: World) -> tuple[object | None, World]:
@@ -83,16 +89,21 @@ def turn(name: str, world: World) -> tuple[object | None, World]:
         now = replace(now, camera=seen)
     elif name == "lower":
         event = LowerWanted(at=at)
-    elif name == "lower for somebody":
-        event = LowerWanted(at=at, keep_down_until=at + 15 * MINUTE)
+    elif name in KEEPS_DOWN:
+        event = LowerWanted(at=at, keep_down_until=at + KEEPS_DOWN[name])
+    elif name == "power cut":
+        event = Reported(at=at, position="down", car=None, online=False)
+        now = replace(now, online=False, sensor=None)
+    elif name == "answer of an overtaken command":
+        event = Acknowledged(at=at, command_id=UUID(int=10**9), ok=True)
     elif name == "raise":
         event = RaiseWanted(at=at)
     elif name == "due":
         event = RaiseDue(at=at, held=now.held)
     elif name in ("hold", "lift"):
         now = replace(now, held=name == "hold")
-    elif name in ("felt car", "raise error", "lower error"):
-        code = {"felt car": "refused_car", "raise error": "raise_error", "lower error": "lower_error"}[name]
+    elif name in ("felt car", "raise error", "lower error", "forced"):
+        code = {"felt car": "refused_car"}.get(name, name.replace(" ", "_"))
         event = Complained(at=at, code=code)  # type: ignore[arg-type]
         now = replace(now, felt_car=now.felt_car or name == "felt car")
     elif world.lock.command_id is not None:
@@ -201,6 +212,22 @@ class TestEveryOrderOfEvents:
             world, _ = play(name, world)
         _, intents = play("lower", world)
         assert SendLower(attempt=1) in intents
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.sampled_from(EVENTS), max_size=40), st.sampled_from(sorted(KEEPS_DOWN)))
+    def test_opens_for_a_check_in_a_walk_up_and_a_queue_offer_and_waits_for_the_car(
+        self, names: list[str], opens: str
+    ) -> None:
+        world = World(lock=Lock())
+        for name in names:
+            world, _ = play(name, world)
+        expected = world.lock.car is not True and world.lock.camera is not True
+        world, intents = play(opens, world)
+        assert SendLower(attempt=1) in intents
+        until = world.at + KEEPS_DOWN[opens]
+        while expected and world.at + STEP < until:
+            world, intents = play("due", world)
+            assert not any(isinstance(intent, SendRaise) for intent in intents)
 
     @settings(max_examples=300, deadline=None)
     @given(
