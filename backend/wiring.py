@@ -20,7 +20,7 @@ from backend.features import FEATURES
 
 log = structlog.get_logger()
 
-SERVING = (*FEATURES[1:], "discovery", "privacy")
+SERVING = (*FEATURES[1:], "discovery", "privacy", "reports")
 """The features with paths or handlers: all of them above the core."""
 
 

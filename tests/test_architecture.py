@@ -12,7 +12,7 @@ import pytest
 from backend.features import FEATURES
 
 ROOT = Path(__file__).parents[1]
-SERVING = (*FEATURES[1:], "discovery", "privacy")
+SERVING = (*FEATURES[1:], "discovery", "privacy", "reports")
 PRIVATE = ("tables", "store", "controllers", "schemas", "jobs", "gateways")
 """What no other feature may import: it calls the service, or reads rules and events."""
 RULES_MAY_IMPORT = ("backend.core.units", "backend.core.errors")

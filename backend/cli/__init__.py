@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from backend.cli.commands_money import COMMANDS as MONEY_COMMANDS
 from backend.core.settings import BadSetting, Settings
 
 HELP = """Linli 邻里充电: the charging service of Beijing's housing compounds.
@@ -411,6 +412,10 @@ def letters_replay(ids: tuple[int, ...], cause: str | None) -> None:
     if bool(ids) == bool(cause):
         raise click.UsageError("Name ids, or a --cause.")
     _run(replay_letters(_settings(), ids=ids, cause=cause))
+
+
+for command in MONEY_COMMANDS:
+    linli.add_command(command)
 
 
 def main() -> None:

@@ -156,6 +156,9 @@ class TestAnotherProvider:
             await tell(services, now, sheet, status)
             (view,) = await payments.list_payments(order_id=sheet.order_id)
             assert view.state == state
+        await tell(services, now, sheet, "TRADE_CLOSED", notify_id="after a whole refund")
+        (view,) = await payments.list_payments(order_id=sheet.order_id)
+        assert view.state == "succeeded"
 
     async def test_a_change_of_provider_closes_the_payment_at_the_first(
         self, company: UUID, alice: UUID, services: Services, alipay: AlipayShaped, clock: FixedClock
