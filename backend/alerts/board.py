@@ -89,20 +89,20 @@ async def _stations(staff: Staff, silent: list[SilentDevice]) -> list[BoardStati
 
 async def watch_board(*, staff: Staff, live: Live) -> AsyncGenerator[BoardMessage, None]:
     """Yield the board, then its news; subscribed before the snapshot is read, so that nothing is missed."""
-    channels = [f"staff:{company_id}" for company_id in staff.company_ids(*READERS)]
-    own_stations = {grant.station_id for grant in staff.grants}
-    subscription = await live.subscribed(*channels)
+    companies = {f"staff:{company_id}": company_id for company_id in staff.company_ids(*READERS)}
+    subscription = await live.subscribed(*companies)
     try:
         yield await snapshot(staff=staff)
         while True:
             try:
                 async with asyncio.timeout(QUIET_S):
-                    _, data = await anext(subscription)
+                    channel, data = await anext(subscription)
             except TimeoutError:
                 yield BoardMessage(type="ping")
                 continue
             news = msgspec.json.decode(data)
-            if None in own_stations or news.get("station_id") in {str(station_id) for station_id in own_stations}:
+            station_id = None if news.get("station_id") is None else UUID(str(news["station_id"]))
+            if staff.may(*READERS, operator_company_id=companies[channel], station_id=station_id):
                 yield BoardMessage(type="news", news=news)
     finally:
         subscription.close()

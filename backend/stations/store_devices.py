@@ -34,6 +34,22 @@ async def list_entries(
     return [RegistryEntry(**dict(row)) for row in rows]
 
 
+async def list_entries_on_site(
+    company_ids: Sequence[UUID], station_ids: Sequence[UUID], only: UUID | None, after: str | None, limit: int
+) -> list[RegistryEntry]:
+    """The devices that are not retired, of these companies or of these stations alone, by code beyond `after`."""
+    rows = await db.fetch(
+        _ENTRIES + " WHERE n.active AND (s.operator_company_id = ANY($1) OR n.station_id = ANY($2))"
+        " AND ($3::uuid IS NULL OR n.station_id = $3) AND ($4::text IS NULL OR n.code > $4) ORDER BY n.code LIMIT $5",
+        list(company_ids),
+        list(station_ids),
+        only,
+        after,
+        limit,
+    )
+    return [RegistryEntry(**dict(row)) for row in rows]
+
+
 async def find_entry(device_id: UUID) -> RegistryEntry | None:
     row = await db.fetchrow(_ENTRIES + " WHERE n.id = $1", device_id)
     return None if row is None else RegistryEntry(**dict(row))

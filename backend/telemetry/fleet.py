@@ -67,6 +67,23 @@ async def list_fleet(
         after = entries[-1].code
 
 
+async def list_on_site(
+    *, staff: Staff, station_id: UUID | None, attention: bool, after: str | None, limit: int
+) -> list[FleetDevice]:
+    """Return the devices at the stations where the caller works with their health, by code.
+
+    With `attention` those alone that somebody has to look at: anything but well.
+    """
+    found: list[FleetDevice] = []
+    size = PAGE if attention else limit
+    while True:
+        entries = await registry.list_on_site(staff=staff, station_id=station_id, after=after, limit=size)
+        found += [device for device in await _with_health(entries) if not attention or device.health.state != "ok"]
+        if len(entries) < size or len(found) >= limit:
+            return found[:limit]
+        after = entries[-1].code
+
+
 async def get_fleet_device(*, staff: Staff, device_id: UUID) -> FleetDevice:
     """Return a device of the caller's companies with its health; raises NotFound."""
     entry = await registry.get_registered(staff=staff, device_id=device_id)

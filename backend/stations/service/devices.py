@@ -64,6 +64,20 @@ async def list_registry(
     return await store_devices.list_entries(sorted(staff.company_ids(*operate.READERS)), station_id, kind, after, limit)
 
 
+async def list_on_site(*, staff: Staff, station_id: UUID | None, after: str | None, limit: int) -> list[RegistryEntry]:
+    """Return the devices at the stations where the caller works, by code: a guard of one station sees that one's.
+
+    A grant for a station counts only where the station is the granting company's. Raises StaffOnly.
+    """
+    staff.company_ids("guard", *operate.READERS)
+    grants = [grant for grant in staff.grants if grant.role in ("guard", *operate.READERS)]
+    companies = {grant.operator_company_id for grant in grants if grant.station_id is None}
+    granted = {grant.station_id: grant.operator_company_id for grant in grants if grant.station_id is not None}
+    own = await store.list_stations_of(list(granted))
+    station_ids = [station.id for station in own if station.operator_company_id == granted[station.id]]
+    return await store_devices.list_entries_on_site(sorted(companies), station_ids, station_id, after, limit)
+
+
 async def get_registered(*, staff: Staff, device_id: UUID) -> RegistryEntry:
     """Return a device of the caller's companies; raises NotFound."""
     entry = await store_devices.find_entry(device_id)
