@@ -94,10 +94,12 @@ class Door:
         async with self._building:
             if self._behind is None:
                 self._behind = await asyncio.to_thread(self._build)
-        try:
-            await self._behind(scope, _bounded(receive), answer)
-        except _TooLong:
+        body = await _read(receive)
+        if body is None:
             await answer.say(413, {"detail": f"Send at most {MAX_BODY_BYTES} bytes."})
+            return
+        try:
+            await self._behind(scope, _replay(body, receive), answer)
         except (ValueError, ValidationError, asyncpg.DataError) as error:
             # Piccolo lets through what it cannot make sense of: an unknown column to sort by, a number out of range
             if answer.begun:
@@ -126,22 +128,30 @@ def _end_listing(scope: Scope, path: str) -> None:
     scope["query_string"] = urlencode(asked).encode()
 
 
-class _TooLong(Exception):
-    """The body passes the limit."""
+async def _read(receive: Receive) -> bytes | None:
+    """Return the whole body, or None where it passes the limit (or the browser went away)."""
+    body = b""
+    while len(body) <= MAX_BODY_BYTES:
+        message: Any = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return body if len(body) <= MAX_BODY_BYTES else None
+    return None
 
 
-def _bounded(receive: Receive) -> Receive:
-    seen = 0
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
 
-    async def bounded() -> Any:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))  # type: ignore[arg-type]
-        if seen > MAX_BODY_BYTES:
-            raise _TooLong
-        return message
+    async def replay() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
-    return bounded
+    return replay
 
 
 class _Answer:

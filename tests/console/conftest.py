@@ -1,6 +1,6 @@
 """The scene of the console's tests: the console as it is mounted, and people of the platform who sign in to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -10,10 +10,15 @@ import httpx
 import msgspec
 import pyotp
 import pytest
+from litestar import Litestar
 from piccolo.engine.postgres import PostgresEngine
 
-from backend.app import create_app
+from backend.console.controllers import mount_console
 from backend.console.service import people
+from backend.console.tables import ConsoleUser
+from backend.core.auth import Tokens
+from backend.core.edge import Edge
+from backend.core.problems import EXCEPTION_HANDLERS
 from backend.core.services import Services
 from backend.core.settings import Settings
 from tests.fakes import FixedClock
@@ -71,6 +76,14 @@ class Browser:
 _addresses = count(1)
 
 
+@pytest.fixture(autouse=True)
+def _cheap_hashes() -> Iterator[None]:
+    """Hash passwords with few rounds: what a third of a second buys is not what these tests are about."""
+    rounds, ConsoleUser._pbkdf2_iteration_count = ConsoleUser._pbkdf2_iteration_count, 1000
+    yield
+    ConsoleUser._pbkdf2_iteration_count = rounds
+
+
 @pytest.fixture
 def console_settings(settings: Settings) -> Settings:
     """Settings with the console on, as `./dev up` has them."""
@@ -86,8 +99,16 @@ def console_services(services: Services, console_settings: Settings) -> Services
 
 @pytest.fixture
 async def browser(database: PostgresEngine, console_services: Services, clock: FixedClock) -> AsyncIterator[Browser]:
-    """A browser in front of the whole application, console mounted; at an address of its own, for tries are counted."""
-    app = create_app(console_services)
+    """A browser in front of the edge and the mounted console, without the API; at an address of its own, for tries are
+    counted by address.
+    """
+    app = Edge(
+        Litestar([mount_console(console_services)], exception_handlers=EXCEPTION_HANDLERS),
+        tokens=console_services.get(Tokens),
+        clock=clock,
+        per_minute=100_000,
+        trusted_proxies=frozenset(),
+    )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(f"10.0.0.{next(_addresses)}", 1234))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://127.0.0.1:8000", headers={"Accept-Language": "en"}
