@@ -17,6 +17,7 @@ from backend.core.problem_docs import answers
 from backend.reservations.service import zones
 from backend.reservations.service.moving import BookingsInTheWay
 from backend.reservations.service.zones import (
+    ChangeTooFar,
     NoticeTooShort,
     ZoneChangeNeedsSecondPerson,
     ZoneChangeOpen,
@@ -101,7 +102,9 @@ class ZoneChanges(Controller):
             "Operators and leads. Nothing changes before a second person approves; the date must leave the station's"
             " notice (7 days unless set otherwise). A bay has one planned change at a time."
         ),
-        responses=answers(Unauthenticated, StaffOnly, NotFound, ZoneUnchanged, NoticeTooShort, ZoneChangeOpen),
+        responses=answers(
+            Unauthenticated, StaffOnly, NotFound, ZoneUnchanged, NoticeTooShort, ChangeTooFar, ZoneChangeOpen
+        ),
     )
     async def propose(self, staff: Staff, data: ZoneChangeBody, now: datetime) -> ZoneChangeAnswer:
         """Propose."""

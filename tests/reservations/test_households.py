@@ -4,12 +4,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from backend.accounts import service as accounts
 from backend.agreements.service import households
 from backend.core import crypto, db
 from backend.core.ids import new_id
-from backend.reservations.service.reserve import TooManyOpenBookings
+from backend.reservations.service import bookings
+from backend.reservations.service.reserve import BookingIsSuspended, TooManyOpenBookings
 from tests.factories.accounts import add_company
 from tests.factories.charging import idle
 from tests.factories.reservations import Resident, add_resident, book
@@ -112,3 +115,19 @@ class TestTheLimit:
             for hour in (1, 5):
                 await book(person, place, now=now, starts_at=now + hour * HOUR)
         assert (await book(three, place, now=now, starts_at=now + 3 * HOUR)).status == "confirmed"
+
+
+class TestASuspension:
+    async def test_holds_for_every_driver_of_the_agreement(
+        self, company_id: UUID, place: DemoStation, now: datetime
+    ) -> None:
+        holder, driver = await family(company_id, 2)
+        await name_driver(holder.agreement_id, driver, now)
+        shared = await accounts.add_vehicle(account_id=driver.account_id, plate=holder.vehicle.plate, now=now)
+        for day in range(3):
+            at = now - timedelta(days=3 - day)
+            missed = await book(holder, place, now=at, starts_at=at + HOUR)
+            await bookings.lapse(reservation_id=missed.id, now=missed.hold_until)
+        with pytest.raises(BookingIsSuspended):
+            await book(msgspec.structs.replace(driver, vehicle=shared), place, now=now, starts_at=now + HOUR)
+        assert (await book(driver, place, now=now, starts_at=now + HOUR)).status == "confirmed"

@@ -115,15 +115,15 @@ async def reserve_slot(
     check_period(station, {c.kind for c in connectors}, power, starts_at, ends_at, now)
     if not connectors:
         raise NothingToBook
-    until = await store.suspended_until(account_id, now)
-    if until is not None:
-        raise BookingIsSuspended(until=on_the_clock(until))
     agreement = await agreements.active_agreement(
         account_id=account_id,
         plate_hash=vehicle.plate_hash,
         operator_company_id=station.operator_company_id,
         at=starts_at,
     )
+    until = await store.suspended_until(account_id, None if agreement is None else agreement.id, now)
+    if until is not None:
+        raise BookingIsSuspended(until=on_the_clock(until))
     if agreement is None:
         raise AgreementNeeded
     longest = [c for c in connectors if ends_at - starts_at <= terms.longest(c.kind)]

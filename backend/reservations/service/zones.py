@@ -45,6 +45,16 @@ class NoticeTooShort(Invalid):
     detail_zh = "分区调整须提前{days}天公示，最早{earliest_at}生效。"
 
 
+class ChangeTooFar(Invalid):
+    """The date lies more than a year ahead."""
+
+    code = "change_too_far"
+    title_en = "The date is too far ahead"
+    title_zh = "生效日期过远"
+    detail_en = "A change is planned at most a year ahead: until {latest_at}."
+    detail_zh = "分区调整最多提前一年，最晚{latest_at}。"
+
+
 class ZoneUnchanged(Conflict):
     """The bay is of that zone already."""
 
@@ -94,7 +104,7 @@ async def propose(
 ) -> ZoneChangeView:
     """Propose that a bay goes to the other zone; nothing changes before a second person approves.
 
-    Raises NotFound, ZoneUnchanged, NoticeTooShort, Invalid (more than a year ahead), ZoneChangeOpen.
+    Raises NotFound, ZoneUnchanged, NoticeTooShort, ChangeTooFar, ZoneChangeOpen.
     """
     station = await stations.get_station(station_id=station_id)
     if not staff.may(*PLANNERS, operator_company_id=station.operator_company_id, station_id=station_id):
@@ -130,7 +140,7 @@ def _check_notice(effective_at: datetime, station: StationView, now: datetime) -
             field="effective_at", days=station.settings.zone_notice_days, earliest_at=earliest.isoformat()
         )
     if effective_at > now + FARTHEST:
-        raise Invalid(field="effective_at")
+        raise ChangeTooFar(field="effective_at", latest_at=(now + FARTHEST).isoformat())
 
 
 async def _open(staff: Staff, change_id: UUID) -> tuple[ZoneChangeView, StationView]:

@@ -230,13 +230,14 @@ async def add_suspension(
     return bool(added)
 
 
-async def suspended_until(account_id: UUID, now: datetime) -> datetime | None:
-    """Return when the suspension in force ends, or None."""
+async def suspended_until(account_id: UUID, agreement_id: UUID | None, now: datetime) -> datetime | None:
+    """Return when the suspension in force of the account, or of the agreement (another driver's too), ends, or None."""
     until: datetime | None = await db.fetchval(
         "SELECT max(ends_at) FROM booking_suspension"
-        " WHERE account_id = $1 AND lifted_at IS NULL AND starts_at <= $2 AND ends_at > $2",
+        " WHERE (account_id = $1 OR agreement_id = $3) AND lifted_at IS NULL AND starts_at <= $2 AND ends_at > $2",
         account_id,
         now,
+        agreement_id,
     )
     return until
 
