@@ -17,6 +17,7 @@ from litestar.types import ControllerRouterHandler
 from backend.charging.controllers_corrections import CORRECTION_ROUTES
 from backend.charging.controllers_quotes import QUOTE_ROUTES
 from backend.charging.controllers_statements import STATEMENT_ROUTES
+from backend.charging.controllers_tariffs import TARIFF_ROUTES
 from backend.charging.live import present, watch_session
 from backend.charging.schemas import (
     AnswerBody,
@@ -381,4 +382,5 @@ ROUTES: list[ControllerRouterHandler] = [
     *CORRECTION_ROUTES,
     *QUOTE_ROUTES,
     *STATEMENT_ROUTES,
+    *TARIFF_ROUTES,
 ]

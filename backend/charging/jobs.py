@@ -17,9 +17,10 @@ from backend.charging.rules.states import (
     StopUnanswered,
 )
 from backend.charging.rules.words import end_template, reason_of
-from backend.charging.service import orders, overstay, sessions, statements
+from backend.charging.service import orders, overstay, sessions, statements, tariff_corrections
 from backend.charging.service.sessions import SAFETY_REASONS, SessionTimer
 from backend.charging.service.statements import StatementDue
+from backend.charging.service.tariff_corrections import TariffCorrectionDue
 from backend.core import db
 from backend.core.jobs import JobContext, Jobs
 from backend.core.live import Live
@@ -194,6 +195,24 @@ async def tell_failure(event: SessionFailed, job: JobContext) -> None:
 async def tell_order(event: OrderClosed, job: JobContext) -> None:
     """Show the final bill to whoever watches the session."""
     await _publish(job, event.session_id)
+
+
+@JOBS.on(OrderClosed)
+async def correct_closed(event: OrderClosed, job: JobContext) -> None:
+    """An order whose tariff version was corrected while the car was there."""
+    await tariff_corrections.order_closed(order_id=event.order_id, now=job.now)
+
+
+@JOBS.timer("correct_orders", TariffCorrectionDue)
+async def correct_orders(due: TariffCorrectionDue, job: JobContext) -> None:
+    """Correct the next orders of a mispublished version."""
+    await tariff_corrections.work(correction_id=due.correction_id, now=job.now)
+
+
+@JOBS.every("look_for_corrections", seconds=3600)
+async def look_for_corrections(job: JobContext) -> None:
+    """Go on with corrections whose job was lost, and find orders that came later."""
+    await tariff_corrections.look_again(now=job.now)
 
 
 @JOBS.timer("start_overdue", SessionTimer)

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from asyncpg import Record
 
-from backend.charging.rules.billing import BillLine
+from backend.charging.rules.billing import BillLine, MeterPoint
 from backend.core import db
 from backend.core.ids import new_id
 
@@ -104,6 +104,27 @@ async def find_correction(correction_id: UUID, *, lock: bool = False) -> Correct
 async def list_corrections(order_id: UUID) -> list[CorrectionView]:
     rows = await db.fetch("SELECT * FROM order_correction WHERE order_id = $1 ORDER BY id", order_id)
     return [_correction(row) for row in rows]
+
+
+async def find_readings(order_id: UUID) -> list[MeterPoint] | None:
+    """Return the readings of the newest applied correction of an order's energy; None where there is none."""
+    found = await db.fetchval(
+        "SELECT readings FROM order_correction WHERE order_id = $1 AND state = 'applied' AND readings IS NOT NULL"
+        " AND readings <> 'null'::jsonb ORDER BY id DESC LIMIT 1",
+        order_id,
+    )
+    return None if found is None else msgspec.json.decode(found, type=list[MeterPoint])
+
+
+async def stated_by_band(order_id: UUID) -> bool:
+    """Say whether an applied correction gave an order's energy by band, without readings."""
+    found: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM order_correction WHERE order_id = $1 AND state = 'applied'"
+        " AND tariff_correction_id IS NULL AND (readings IS NULL OR readings = 'null'::jsonb)"
+        " AND before -> 'lines' <> after -> 'lines')",
+        order_id,
+    )
+    return found
 
 
 async def decide(correction_id: UUID, *, state: str, decided_by: UUID | None, note: str | None, now: datetime) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from backend.charging import store, store_credits, store_orders
+from backend.charging import store, store_credits, store_orders, store_statements
 from backend.core import db
 
 EXPORTED = 1000
@@ -12,9 +12,12 @@ EXPORTED = 1000
 
 
 async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
-    """Return the person's sessions, bills, promised discounts and disputes."""
+    """Return the person's sessions, bills, statements, promised discounts and disputes."""
     sessions = await store.list_of_account(account_id, None, EXPORTED)
     orders = await store_orders.list_orders(account_id=account_id, limit=EXPORTED)
+    statements = await store_statements.list_statements(
+        account_id=account_id, company_ids=None, before=None, limit=EXPORTED
+    )
     disputes = [d for order in orders for d in await store_orders.list_disputes(order.id)]
     return {
         "sessions": [
@@ -42,6 +45,20 @@ async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
                 "paid_at": o.paid_at,
             }
             for o in orders
+        ],
+        "statements": [
+            {
+                "id": s.id,
+                "starts_at": s.starts_at,
+                "ends_at": s.ends_at,
+                "status": s.status,
+                "orders_total_fen": s.orders_total_fen,
+                "package_fee_fen": s.package_fee_fen,
+                "packages": [{"name": p.name_zh, "package_fee_fen": p.package_fee_fen} for p in s.packages],
+                "made_at": s.made_at,
+                "paid_at": s.paid_at,
+            }
+            for s in statements
         ],
         "credits": [
             {

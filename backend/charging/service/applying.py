@@ -106,7 +106,7 @@ async def apply(
     if view.tariff_correction_id is None:
         await store_orders.answer_dispute(order.id, view.reason, actor_id, now)
     await note(view, "order.corrected", actor_id, role, now)
-    if order.status != "review":
+    if order.closed_at is not None:
         await _tell(order, view, now)
 
 

@@ -82,7 +82,8 @@ async def expect(session: SessionView, *, now: datetime) -> None:
 
 
 async def _schedule(due: StatementDue, *, due_at: datetime, now: datetime) -> None:
-    key = f"{due.account_id}:{due.operator_company_id}:{due.month_start:%Y%m%d%H}"
+    # With the hour: under the key of the job that is running the queue would skip its next try.
+    key = f"{due.account_id}:{due.operator_company_id}:{due.month_start:%Y%m%d%H}:{due_at:%Y%m%d%H}"
     await jobs.schedule("charging.make_statement", due, due_at=due_at, now=now, dedupe_key=key)
 
 

@@ -82,6 +82,11 @@ def _bands(before: Sequence[Span], after: Sequence[Span]) -> list[Change]:
     ]
 
 
+def same_bands(before: Sequence[Span], after: Sequence[Span]) -> bool:
+    """Say whether the same band holds at every minute of every month."""
+    return not _bands(before, after)
+
+
 def _band_at(spans: Sequence[Span], month: int, minute: int) -> str:
     return next((s.band for s in spans if month in s.months and s.from_min <= minute < s.to_min), "")
 

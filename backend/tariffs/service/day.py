@@ -30,14 +30,14 @@ async def stretches_between(*, station_id: UUID, starts_at: datetime, ends_at: d
 
     What is shown at an instant is what a session pays that starts then.
     """
-    period = {"station_id": station_id, "starts_at": starts_at, "ends_at": ends_at}
-    market = await prices_ahead(user_class="market", **period)
-    agreement = await prices_ahead(user_class="agreement", **period)
+    market, agreement = [
+        await prices_ahead(station_id=station_id, user_class=user_class, starts_at=starts_at, ends_at=ends_at)
+        for user_class in USER_CLASSES
+    ]
     edges = {starts_at, ends_at}
     for version, _ in market.versions:
-        edges |= {
-            edge for edge in (version.effective_from, version.effective_to) if edge and starts_at < edge < ends_at
-        }
+        changes = (version.effective_from, version.effective_to)
+        edges |= {edge for edge in changes if edge is not None and starts_at < edge < ends_at}
     found: list[Stretch] = []
     for start, end in pairwise(sorted(edges)):
         prices, terms = market.at(start), agreement.at(start)
