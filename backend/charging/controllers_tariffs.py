@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta
@@ -229,8 +229,9 @@ class OperatorTariffCorrections(Controller):
         self,
         staff: Staff,
         correction_id: UUID,
-        state: Annotated[
-            Literal["waiting", "applied", "unchanged", "held"] | None, Parameter(description="Only these")
+        wanted: Annotated[
+            Literal["waiting", "applied", "unchanged", "held"] | None,
+            QueryParameter(name="state", description="Only those of this state"),
         ] = None,
         cursor: Cursor = None,
     ) -> Page[CorrectedOrder]:
@@ -239,7 +240,7 @@ class OperatorTariffCorrections(Controller):
             correction_id=correction_id, company_ids=staff.company_ids(*READERS)
         )
         before: UUID | None = decode_cursor(cursor, UUID)[0] if cursor is not None else None
-        found = await tariff_corrections.list_orders(correction=view, state=state, before=before, limit=101)
+        found = await tariff_corrections.list_orders(correction=view, state=wanted, before=before, limit=101)
         return Page(items=found[:100], next=encode_cursor(found[99].id) if len(found) > 100 else None)
 
     @post(
