@@ -277,6 +277,28 @@ async def save_blocked(blocked_id: UUID, changes: dict[str, Any]) -> None:
     await db.execute(f"UPDATE blocked_bay SET {pairs} WHERE id = $1", blocked_id, *changes.values())  # noqa: S608
 
 
+async def list_blocked_of(plate_hashes: list[bytes]) -> list[dict[str, str]]:
+    """Return where cars of these plates stood in a bay that was not theirs, oldest first."""
+    rows = await db.fetch(
+        "SELECT station_id, bay_id, reason, seen_at FROM blocked_bay WHERE plate_hash = ANY($1) ORDER BY seen_at",
+        plate_hashes,
+    )
+    return [
+        {
+            "station_id": str(row["station_id"]),
+            "bay_id": str(row["bay_id"]),
+            "reason": row["reason"],
+            "seen_at": row["seen_at"].isoformat(),
+        }
+        for row in rows
+    ]
+
+
+async def forget_cars(plate_hashes: list[bytes]) -> None:
+    """Take these plates out of blocked bays; that a bay was blocked stays."""
+    await db.execute("UPDATE blocked_bay SET plate_hash = NULL WHERE plate_hash = ANY($1)", plate_hashes)
+
+
 async def forget_plates(before: datetime) -> None:
     """Plates live 30 days (domain.md "Personal data")."""
     await db.execute("UPDATE blocked_bay SET plate_hash = NULL WHERE seen_at < $1 AND plate_hash IS NOT NULL", before)

@@ -283,6 +283,17 @@ async def list_personal(account_id: UUID) -> list[dict[str, str]]:
     ]
 
 
+async def list_personal_queues(account_id: UUID) -> list[dict[str, str]]:
+    """Return an account's places in queues, oldest first."""
+    rows = await db.fetch(
+        "SELECT station_id, status, joined_at FROM queue_entry WHERE account_id = $1 ORDER BY joined_at", account_id
+    )
+    return [
+        {"station_id": str(row["station_id"]), "status": row["status"], "joined_at": row["joined_at"].isoformat()}
+        for row in rows
+    ]
+
+
 async def erase(account_id: UUID, now: datetime) -> None:
     """Take the person out of arrivals and queues; the waits stay, without anybody's name."""
     await db.execute(

@@ -142,6 +142,14 @@ async def list_steps(plan_ids: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
     return found
 
 
+async def list_personal(account_id: UUID) -> list[dict[str, str]]:
+    """Return what was done for a person whose wait was predicted to be too long, oldest first."""
+    rows = await db.fetch(
+        "SELECT station_id, cause, status, step FROM fallback_plan WHERE account_id = $1 ORDER BY id", account_id
+    )
+    return [{name: str(row[name]) for name in ("station_id", "cause", "status", "step")} for row in rows]
+
+
 async def forget_account(account_id: UUID, now: datetime) -> None:
     """Take a person out of the plans; what was tried stays."""
     await db.execute(
@@ -203,6 +211,32 @@ async def list_arrivals_behind(
         limit,
     )
     return [ArrivalFigure(**dict(row)) for row in rows]
+
+
+class StoredWait(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored wait with whose arrival it was, for the recount; the plate is forgotten after 30 days."""
+
+    arrival_id: UUID
+    user_class: UserClass
+    plate_hash: bytes | None
+    reservation_id: UUID | None
+    connector_id: UUID
+    arrived_at: datetime
+    usable_at: datetime
+    wait_s: int
+
+
+async def list_stored_waits(station_id: UUID, since: datetime, until: datetime) -> list[StoredWait]:
+    """Return the waits that began at the station in the period, by arrival."""
+    rows = await db.fetch(
+        "SELECT w.arrival_id, w.user_class, a.plate_hash, a.reservation_id, w.connector_id, a.arrived_at, w.usable_at,"
+        " w.wait_s FROM wait w JOIN arrival a ON a.id = w.arrival_id"
+        " WHERE w.station_id = $1 AND w.from_at >= $2 AND w.from_at < $3 ORDER BY a.arrived_at, w.arrival_id",
+        station_id,
+        since,
+        until,
+    )
+    return [StoredWait(**dict(row)) for row in rows]
 
 
 async def residents_worst_s(station_id: UUID, since: datetime) -> int:

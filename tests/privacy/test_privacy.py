@@ -14,8 +14,6 @@ from backend.core import crypto, db
 from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.core.settings import Settings
-from backend.features import FEATURES
-from backend.privacy import service as privacy
 from tests.cast import ALICE, BOB
 from tests.factories.accounts import Login, log_in
 from tests.factories.agreements import PNG
@@ -60,19 +58,6 @@ async def pay_all(account_id: UUID, *, now: datetime) -> None:
 def stored_files(settings: Settings) -> list[Path]:
     """Return the files in the evidence store."""
     return [path for path in Path(settings.evidence_dir).rglob("*") if path.is_file()]
-
-
-class TestFeatures:
-    def test_that_store_accounts_export_and_erase(self) -> None:
-        holding = {
-            table._meta.app_name if hasattr(table._meta, "app_name") else table.__module__.split(".")[1]
-            for table in db.all_tables()
-            if {column._meta.name for column in table._meta.columns} & {"account_id", "recipient", "plate_hash"}
-        }
-        staff_only = {"alerts"}
-        assert holding - staff_only <= {feature for feature, _ in privacy.exporters()}
-        assert holding - staff_only <= {feature for feature, _ in privacy.erasers()}
-        assert {"accounts", "agreements", "charging", "payments", "reservations"} <= holding <= set(FEATURES)
 
 
 class TestExport:

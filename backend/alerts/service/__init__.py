@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from backend.accounts import service as accounts
 from backend.alerts import store, store_rules
 from backend.alerts.rules.model import CarLimits
 from backend.alerts.rules.quantities import Battery
@@ -200,3 +201,17 @@ async def evaluate_samples(samples: Sequence[Sample], now: datetime) -> None:
 async def put_car_limits(*, connector_id: UUID, car: CarLimits | None, at: datetime, now: datetime) -> None:
     """Keep what the car said at the start of a DC session (BCP), or that the gun is free again."""
     await store.save_car_limits(connector_id, car, at, now)
+
+
+async def export_personal_data(*, account_id: UUID) -> dict[str, object]:
+    """Return when the account's cars blocked a bay, as far as plates are still kept (30 days)."""
+    plates = [vehicle.plate_hash for vehicle in await accounts.list_vehicles(account_id=account_id)]
+    return {"blocked_bays": await store.list_blocked_of(plates)}
+
+
+async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
+    """Forget the plates of the account's cars in blocked bays; call it before accounts forgets which they are.
+
+    Duty shifts and PINs are staff's, and end with the role (accounts).
+    """
+    await store.forget_cars([vehicle.plate_hash for vehicle in await accounts.list_vehicles(account_id=account_id)])

@@ -390,9 +390,13 @@ async def list_refunds(*, payment_id: UUID) -> list[RefundView]:
 
 
 async def export_personal_data(*, account_id: UUID) -> dict[str, Any]:
-    """Return a person's payments (PIPL art. 45)."""
+    """Return a person's payments and what went back of them (PIPL art. 45)."""
     views = [await _payment_view(row) for row in await store.list_payments(account_id=account_id)]
-    return {"payments": [msgspec.to_builtins(view) for view in views]}
+    refunds = [refund for view in views for refund in await list_refunds(payment_id=view.id)]
+    return {
+        "payments": [msgspec.to_builtins(view) for view in views],
+        "refunds": [msgspec.to_builtins(refund) for refund in refunds],
+    }
 
 
 async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:

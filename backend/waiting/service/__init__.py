@@ -348,8 +348,12 @@ def _remaining(state: ConnectorState | None) -> timedelta | None:
 
 
 async def export_personal_data(*, account_id: UUID) -> dict[str, object]:
-    """Return the account's arrivals."""
-    return {"arrivals": await store.list_personal(account_id)}
+    """Return the account's arrivals, its places in queues, and what was done about waits that were too long."""
+    return {
+        "arrivals": await store.list_personal(account_id),
+        "queues": await store.list_personal_queues(account_id),
+        "fallback_plans": await store_fallback.list_personal(account_id),
+    }
 
 
 async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
