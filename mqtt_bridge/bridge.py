@@ -73,6 +73,17 @@ def letter_of(payload: bytes) -> bytes:
     return payload if len(payload) <= messages.MAX_PAYLOAD_BYTES else payload[:BEYOND_CONTRACT_BYTES]
 
 
+def end_if_cancelled() -> None:
+    """Raise CancelledError if this task was told to end; loops call it each time round.
+
+    A cancellation can be lost: `asyncio.wait_for` of Python 3.11, by which redis sends, returns the result when both
+    come at once, and an error of a broken connection takes its place.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Bridge:
     """What the links of one process share: registry, screen, the memory of states, counters."""
 
@@ -102,6 +113,7 @@ class Bridge:
     async def carry_safety(self, link: Link) -> None:
         """Carry what arrives on a link of the safety lane, until cancelled."""
         while True:
+            end_if_cancelled()
             await link.arrived.wait()
             batch = link.take()
             sorted_ = await self.sort(batch)
@@ -119,6 +131,7 @@ class Bridge:
         storing = asyncio.create_task(self._store_aside(link, aside), name="telemetry:aside")
         try:
             while True:
+                end_if_cancelled()
                 await link.arrived.wait()
                 batch = link.take()
                 sorted_ = await self.sort(batch)
@@ -307,6 +320,7 @@ class Bridge:
             try:
                 await self.registry.refresh(self._pool)
             except POSTGRES_AWAY as error:
+                end_if_cancelled()
                 if self.registry.is_loaded():
                     return
                 await self._wait("registry", error)
@@ -315,6 +329,7 @@ class Bridge:
                 return
 
     async def _wait(self, what: str, error: Exception) -> None:
+        end_if_cancelled()
         if what not in self.blind_since:
             self.blind_since[what] = self._now()
             log.warning("bridge_waits", for_=what, error=type(error).__name__, detail=str(error)[:200])

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 
 from mqtt_bridge import topics
-from mqtt_bridge.bridge import POSTGRES_AWAY, Bridge
+from mqtt_bridge.bridge import POSTGRES_AWAY, Bridge, end_if_cancelled
 from mqtt_bridge.commands import Commands
 from mqtt_bridge.lanes import TELEMETRY, Lanes
 from mqtt_bridge.link import Link
@@ -174,6 +174,7 @@ class Process:
             try:
                 await self._pool.execute(_SIGHT, self._name, "bridge" if carries else "standby", since, now)
             except POSTGRES_AWAY:
+                end_if_cancelled()
                 self._blind_until = now
 
     async def _watch_leases(self, number: int, safety: Link) -> None:
@@ -190,6 +191,7 @@ class Process:
                 for other in await self._lanes.find_abandoned():
                     self._abandoned.put_nowait(other)
             except POSTGRES_AWAY as error:
+                end_if_cancelled()
                 log.warning("leases_not_watched", error=type(error).__name__)
                 await asyncio.sleep(1)
 
@@ -203,6 +205,7 @@ class Process:
                 await self._drain(number)
                 await self._lanes.retire(number)
             except POSTGRES_AWAY as error:
+                end_if_cancelled()
                 log.warning("lane_not_drained", lane=number, error=type(error).__name__)
             with contextlib.suppress(*POSTGRES_AWAY):
                 await self._lanes.give_back(number)

@@ -95,7 +95,11 @@ async def _engine(postgres: PostgresServer, wired: None) -> AsyncIterator[Postgr
     engine = await db.open_database(postgres.url(APP, WORKING_DATABASE), min_size=1, max_size=4)
     db.uninstall_engine()
     yield engine
-    await engine.close_connection_pool()
+    try:
+        async with asyncio.timeout(20):  # closing waits for every connection that was taken
+            await engine.close_connection_pool()
+    except TimeoutError:
+        pytest.fail("a test took a connection and never gave it back")
 
 
 @pytest.fixture

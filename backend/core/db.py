@@ -7,7 +7,7 @@ transaction's connection where there is one, else on one from the pool.
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any, cast
 
@@ -103,6 +103,11 @@ async def transaction() -> AsyncIterator[None]:
         token = engine().current_transaction.set(carrier)
         try:
             yield
+        except asyncio.CancelledError:
+            # Whoever cancels waits for it: a connection too broken to roll back (the pool drops it) must not hide it.
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+                await carrier.transaction.rollback()
+            raise
         except BaseException:
             await carrier.transaction.rollback()
             raise

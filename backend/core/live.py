@@ -14,6 +14,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from backend.core.cancelling import end_if_cancelled
+
 log = structlog.get_logger()
 
 BACKLOG = 200
@@ -93,6 +95,7 @@ class Live:
 
     async def _read(self) -> None:
         while True:
+            end_if_cancelled()
             try:
                 if not self._pubsub.subscribed:
                     if not self._listeners:
@@ -102,6 +105,7 @@ class Live:
                     await self._pubsub.subscribe(*[f"live:{channel}" for channel in self._listeners])
                 message = await self._pubsub.get_message(timeout=30)
             except (RedisError, OSError) as error:
+                end_if_cancelled()
                 log.warning("live_connection_lost", error=type(error).__name__)
                 await asyncio.sleep(0.5)
                 continue

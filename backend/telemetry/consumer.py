@@ -20,6 +20,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from backend.core.cancelling import end_if_cancelled
 from backend.core.clock import Clock
 from backend.core.live import Live
 from backend.telemetry import contacts, letters, store_states
@@ -92,6 +93,7 @@ class Consumer:
     async def _read_forever(self, shards: list[int]) -> None:
         streams: dict[Any, Any] = {topics.stream(shard): ">" for shard in shards}
         while True:
+            end_if_cancelled()
             try:
                 answer: Any = await self._valkey.xreadgroup(
                     topics.STREAM_GROUP, self._name, streams, count=ENTRIES_PER_STREAM, block=1000
@@ -102,6 +104,7 @@ class Consumer:
                     raise
                 await self._make_groups()
             except (RedisError, OSError) as error:
+                end_if_cancelled()
                 log.warning("ingest_waits_for_valkey", error=type(error).__name__)
                 await asyncio.sleep(0.5)
 
@@ -176,6 +179,7 @@ class Consumer:
                     letters=first.letters + second.letters,
                 )
             except POSTGRES_AWAY as error:
+                end_if_cancelled()
                 log.warning("ingest_waits_for_postgresql", error=type(error).__name__, detail=str(error)[:200])
                 await asyncio.sleep(0.5)
 
@@ -193,6 +197,7 @@ class Consumer:
                 now=self._clock.now(),
             )
         except POSTGRES_AWAY as error:
+            end_if_cancelled()
             log.warning("dead_letters_not_kept", error=type(error).__name__)
 
     def _topic_of(self, item: Item) -> str:
@@ -219,9 +224,11 @@ class Consumer:
             try:
                 await self._on_samples(samples)
             except POSTGRES_GONE as error:
+                end_if_cancelled()
                 log.warning("rules_wait_for_postgresql", error=type(error).__name__)
                 await asyncio.sleep(0.5)
             except Exception as error:
+                end_if_cancelled()
                 self.counters["rules_failed"] += 1
                 log.error("rules_failed", attempt=attempt, error=repr(error)[:300], exc_info=attempt == 0)
                 attempt += 1
@@ -232,6 +239,7 @@ class Consumer:
     async def _claim_forever(self) -> None:
         """Take over entries that a dead twin read and never acknowledged, and forget twins that are long gone."""
         for turn in itertools.count(1):
+            end_if_cancelled()
             await asyncio.sleep(CLAIM_EVERY_S)
             for shard in range(topics.SHARDS):
                 try:
@@ -249,6 +257,7 @@ class Consumer:
                     if turn % 300 == 1:
                         await self._forget_consumers(topics.stream(shard))
                 except (RedisError, OSError) as error:
+                    end_if_cancelled()
                     if "NOGROUP" not in str(error):
                         log.warning("ingest_cannot_claim", error=type(error).__name__)
                     break
@@ -261,6 +270,7 @@ class Consumer:
     async def _report_forever(self) -> None:
         """Every second: trim what all have acknowledged, and report how far ingest is and since when it keeps up."""
         while True:
+            end_if_cancelled()
             await asyncio.sleep(REPORT_EVERY_S)
             now = self._clock.now()
             try:
@@ -269,9 +279,11 @@ class Consumer:
                     self._sighted_since = now
                 await store_states.put_sight(self._name, "ingest", self._sighted_since, now, caught_up_to)
             except POSTGRES_AWAY as error:
+                end_if_cancelled()
                 self._sighted_since = now
                 log.warning("ingest_cannot_report", error=type(error).__name__)
             except RedisError as error:
+                end_if_cancelled()
                 self._sighted_since = now
                 if "NOGROUP" not in str(error) and "no such key" not in str(error):
                     log.warning("ingest_cannot_report", error=type(error).__name__)

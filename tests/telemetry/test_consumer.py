@@ -1,6 +1,7 @@
 """Ingest with a real Valkey: groups, acknowledgement, trimming, and the entries of a dead twin."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -161,3 +162,40 @@ class TestConsumer:
 async def _nothing_pending(valkey: Redis, key: str) -> bool:
     pending = await valkey.xpending(key, topics.STREAM_GROUP)
     return bool(pending["pending"] == 0)
+
+
+class Deaf:
+    """A Valkey whose calls lose a cancellation, as `asyncio.wait_for` and a connection that breaks do."""
+
+    def __init__(self, *, answer: Any) -> None:
+        self.asked = asyncio.Event()
+        self.answer = answer
+        self.over = False
+
+    async def xreadgroup(self, *_: Any, **__: Any) -> Any:
+        self.asked.set()
+        if self.over:
+            raise RuntimeError("the test is over")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.5)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    xautoclaim = xinfo_groups = xreadgroup
+
+
+class TestCancelled:
+    @pytest.mark.parametrize("answer", [[], ConnectionError("lost")])
+    async def test_ends_also_when_the_cancellation_is_lost_on_its_way(
+        self, answer: Any, gun: Gun, valkey: Redis, clock: FixedClock
+    ) -> None:
+        deaf: Any = Deaf(answer=answer)
+        consumer = Consumer(name="i1", valkey=deaf, live=Live(valkey), clock=clock, on_samples=Rules())
+        task = asyncio.create_task(consumer.run())
+        await deaf.asked.wait()
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=10)
+        deaf.over = True
+        await asyncio.gather(task, return_exceptions=True)
+        assert done, "it goes on for ever"
