@@ -248,13 +248,18 @@ async def count(connection: "asyncpg.Connection[asyncpg.Record]", crowd: Crowd) 
     """Count the crowd's messages in PostgreSQL, by queries of our own."""
     chargers = [charger.device_id for charger in crowd.chargers]
     samples, distinct = await connection.fetchrow(  # type: ignore[misc]
-        "SELECT count(*), count(DISTINCT (connector_id, boot, seq)) FROM telemetry_sample"
+        "SELECT count(*), count(DISTINCT (connector_id, boot, seq)) FROM telemetry_sample WHERE connector_id = ANY($1)",
+        [charger.connector_id for charger in crowd.chargers],
     )
     events, handled = await connection.fetchrow(  # type: ignore[misc]
         "SELECT count(*), count(handled_at) FROM device_message WHERE channel = 'event' AND device_id = ANY($1)",
         chargers,
     )
-    effects = await connection.fetchval("SELECT count(*) FROM domain_event WHERE name = 'ChargerEventReported'")
+    effects = await connection.fetchval(
+        "SELECT count(*) FROM domain_event WHERE name = 'ChargerEventReported'"
+        " AND (payload ->> 'device_id')::uuid = ANY($1)",
+        chargers,
+    )
     rows = await connection.fetch("SELECT connector_id, boot, seq, meter_wh FROM connector_state")
     states = {row["connector_id"]: (row["boot"], row["seq"], row["meter_wh"]) for row in rows}
     spoken = [charger for charger in crowd.chargers if charger.last_sample[1] >= 0]
