@@ -22,6 +22,15 @@ class LoginCode(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     openid: str | None = None
 
 
+class Consent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Who taps "accept" in `wx.requestSubscribeMessage`, for which template, how often."""
+
+    template: str
+    phone: str | None = None
+    openid: str | None = None
+    times: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
 class ProviderFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A provider that fails for its next ``times`` requests."""
 
@@ -33,6 +42,17 @@ class ProviderFault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 def openid_of(phone: str) -> str:
     """The openid that the person with this phone has in our mini-program: always the same."""
     return "o" + hashlib.sha256(f"openid of {phone}".encode()).hexdigest()[:27]
+
+
+def _whose(phone: str | None, openid: str | None) -> str:
+    """The openid that is meant by a phone or an openid, exactly one of them."""
+    if (phone is None) == (openid is None):
+        raise NotUnderstood(
+            code="who",
+            detail="Say who it is: phone or openid, one of them.",
+            hint='For example {"phone": "13800000001"}.',
+        )
+    return openid or openid_of(phone or "")
 
 
 def read_since(since: str | None) -> float:
@@ -130,6 +150,63 @@ class SentController(Controller):
         desk.providers.unregister_device(token)
         return {"did": f"APNs answers 410 Unregistered for {token} from now on."}
 
+    @get("/pushes/huawei")
+    async def vendor_pushes(self, desk: Desk, token: str | None = None, since: str | None = None) -> Answer:
+        """Pushes that Huawei's Push Kit accepted for Android phones, oldest first."""
+        after = read_since(since)
+        return {
+            "items": [
+                _told(push.at, token=push.token, title=push.title, body=push.body, urgency=push.urgency)
+                for push in desk.providers.huawei.pushes
+                if push.at > after and token in (None, push.token)
+            ]
+        }
+
+    @post("/pushes/huawei/{token:str}/unregister", status_code=HTTP_200_OK)
+    async def unregister_vendor(self, desk: Desk, token: str) -> Answer:
+        """Delete the app from the Android phone with that token."""
+        desk.providers.huawei.unregister(token)
+        return {"did": f"Push Kit answers 80300007 for {token} from now on."}
+
+    @get("/wechat/messages")
+    async def messages(
+        self, desk: Desk, phone: str | None = None, openid: str | None = None, since: str | None = None
+    ) -> Answer:
+        """Subscribe messages that WeChat delivered, oldest first."""
+        after, wanted = read_since(since), openid or (None if phone is None else openid_of(phone))
+        return {
+            "items": [
+                _told(message.at, openid=message.openid, template=message.template_id, data=message.data)
+                for message in desk.providers.wechat.subscribe.sent
+                if message.at > after and wanted in (None, message.openid)
+            ]
+        }
+
+    @get("/wechat/consents")
+    async def consents(self, desk: Desk) -> Answer:
+        """What WeChat would still deliver: one message for each consent."""
+        return {
+            "items": [
+                {"openid": openid, "template": template, "left": left}
+                for openid, template, left in desk.providers.wechat.subscribe.list_consents()
+            ]
+        }
+
+    @post("/wechat/consents", status_code=HTTP_200_OK)
+    async def consent(self, desk: Desk, data: Consent) -> Answer:
+        """Accept messages of a template as the WeChat user; the app then tells POST /v1/me/wechat-consents."""
+        openid = _whose(data.phone, data.openid)
+        for _ in range(data.times):
+            desk.providers.wechat.subscribe.consent(openid, data.template)
+        return {"did": f"WeChat delivers {data.times} more of {data.template}.", "openid": openid}
+
+    @post("/wechat/consents/withdraw", status_code=HTTP_200_OK)
+    async def withdraw(self, desk: Desk, data: LoginCode) -> Answer:
+        """Switch our messages off in WeChat: every consent is void, and a message gets 43101."""
+        openid = _whose(data.phone, data.openid)
+        void = desk.providers.wechat.subscribe.withdraw(openid)
+        return {"did": f"{void} consents are void; our messages to {openid} get 43101.", "openid": openid}
+
     @get("/wechat/orders")
     async def orders(self, desk: Desk) -> Answer:
         """Orders placed at WeChat Pay, newest first."""
@@ -179,13 +256,7 @@ class SentController(Controller):
     @post("/wechat/login-code", status_code=HTTP_200_OK)
     async def login_code(self, desk: Desk, data: LoginCode) -> Answer:
         """What `wx.login()` would give the mini-program of that person: good once within five minutes."""
-        if (data.phone is None) == (data.openid is None):
-            raise NotUnderstood(
-                code="who",
-                detail="Say who logs in: phone or openid, one of them.",
-                hint='For example {"phone": "13800000001"}.',
-            )
-        openid = data.openid or openid_of(data.phone or "")
+        openid = _whose(data.phone, data.openid)
         return {"code": desk.providers.new_login_code(openid), "openid": openid, "expires_in_s": 300}
 
     @get("/providers/faults")

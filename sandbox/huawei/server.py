@@ -29,6 +29,7 @@ class VendorPush:
     title: str
     body: str
     urgency: str
+    at: float
 
 
 class HuaweiServer:
@@ -99,7 +100,8 @@ class HuaweiServer:
         good = [device for device in devices if device not in self.unregistered]
         if not good:
             return _code(400, "80300007", "all tokens are invalid")
-        self.pushes.extend(VendorPush(device, title, body, str(android.get("urgency", "NORMAL"))) for device in good)
+        urgency, at = str(android.get("urgency", "NORMAL")), self._clock()
+        self.pushes.extend(VendorPush(device, title, body, urgency, at) for device in good)
         return _code(200, OK if len(good) == len(devices) else "80100000", "Success")
 
 

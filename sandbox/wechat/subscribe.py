@@ -27,6 +27,7 @@ class SentMessage:
     openid: str
     template_id: str
     data: dict[str, str]
+    at: float
 
 
 class SubscribeDesk:
@@ -44,6 +45,15 @@ class SubscribeDesk:
     def consent(self, openid: str, template_id: str) -> None:
         """Let the person accept one message of a template."""
         self._consents[openid, template_id] += 1
+
+    def list_consents(self) -> list[tuple[str, str, int]]:
+        """(openid, template, messages still allowed) of everybody who accepted more than was sent."""
+        return [(openid, template, left) for (openid, template), left in sorted(self._consents.items()) if left > 0]
+
+    def withdraw(self, openid: str) -> int:
+        """Let the person switch our messages off in WeChat; returns how many consents are void by it."""
+        gone = [key for key in self._consents if key[0] == openid]
+        return sum(self._consents.pop(key) for key in gone)
 
     def revoke_token(self) -> None:
         """Make the access token void, as another process asking with force_refresh would."""
@@ -99,7 +109,7 @@ class SubscribeDesk:
         if self._consents[openid, template_id] < 1:
             return {"errcode": 43101, "errmsg": "user refuse to accept the msg"}
         self._consents[openid, template_id] -= 1
-        self.sent.append(SentMessage(openid, template_id, values))
+        self.sent.append(SentMessage(openid, template_id, values, self._clock()))
         return {"errcode": 0, "errmsg": "ok", "msgid": len(self.sent)}
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from backend.core.errors import GatewayError
+from backend.notifications.gateways.wechat_subscribe import WeChatSubscribe
 from sandbox.aliyun.server import Call, SentSms
 from sandbox.apns.checks import Push
 from sandbox.control.sent import openid_of
+from sandbox.huawei.server import VendorPush
 from sandbox.providers import Providers, merchants
 from sandbox.wechat_pay.books import Trade
 
@@ -125,3 +128,54 @@ class TestProviderFaults:
         outside.faults[first["provider"]].clear()
         for wrong in ({**body, "provider": "moon"}, {**body, "fault": "moon"}):
             assert (await control.post("/providers/faults", json=wrong)).status_code == 404
+
+
+class TestOtherChannels:
+    async def test_wechat_messages_follow_the_consents_that_a_tester_gives_and_takes_back(
+        self, control: httpx.AsyncClient, outside: Providers
+    ) -> None:
+        desk = outside.wechat.subscribe
+        desk.clear()
+        asked = {"phone": "13800000001", "template": "order_ready", "times": 2}
+        given = (await control.post("/wechat/consents", json=asked)).json()
+        openid = openid_of("13800000001")
+        assert given["openid"] == openid
+        listed = (await control.get("/wechat/consents")).json()["items"]
+        assert listed == [{"openid": openid, "template": "order_ready", "left": 2}]
+        wechat = WeChatSubscribe(
+            base_url=outside.settings["LINLI_WECHAT_URL"],
+            app_id=outside.settings["LINLI_WECHAT_APP_ID"],
+            app_secret=outside.settings["LINLI_WECHAT_APP_SECRET"],
+            template_ids={},
+            clock=lambda: 0.0,
+        )
+        try:
+            params = {"station": "甲站", "total_yuan": "1.00", "energy_kwh": "12.5"}
+            send = {"openid": openid, "template": "order_ready", "params": params, "locale": "zh-CN"}
+            await wechat.send(**send)  # type: ignore[arg-type]
+            mine = (await control.get("/wechat/messages", params={"phone": "13800000001"})).json()["items"]
+            assert [(m["openid"], m["template"]) for m in mine] == [(openid, "order_ready")]
+            assert (await control.get("/wechat/messages", params={"phone": "13800000002"})).json()["items"] == []
+            await control.post("/wechat/consents/withdraw", json={"phone": "13800000001"})
+            with pytest.raises(GatewayError) as refused:
+                await wechat.send(**send)  # type: ignore[arg-type]
+            assert refused.value.code == "43101"
+        finally:
+            await wechat.close()
+        assert (await control.post("/wechat/consents", json={"template": "order_ready"})).json()["code"] == "who"
+
+    async def test_android_pushes_are_listed_and_a_phone_loses_the_app(
+        self, control: httpx.AsyncClient, outside: Providers
+    ) -> None:
+        outside.huawei.pushes.append(VendorPush("tok-1", "险情", "请勿靠近", "HIGH", 50.0))
+        (push,) = (await control.get("/pushes/huawei", params={"token": "tok-1"})).json()["items"]
+        assert (push["title"], push["urgency"], push["at_s"]) == ("险情", "HIGH", 50.0)
+        assert (await control.get("/pushes/huawei", params={"since": "60"})).json()["items"] == []
+        await control.post("/pushes/huawei/tok-1/unregister")
+        assert "tok-1" in outside.huawei.unregistered
+
+    async def test_of_the_index_are_all_there(self, control: httpx.AsyncClient) -> None:
+        deeds = (await control.get("/", headers={"accept": "application/json"})).json()["items"]
+        for deed in deeds:
+            if deed["method"] == "GET" and "{" not in deed["path"]:
+                assert (await control.get(deed["path"])).status_code == 200, deed["path"]
