@@ -2,11 +2,11 @@
 
 import base64
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 from litestar import Controller, Request, Response, get, post
-from litestar.enums import RequestEncodingType
+from litestar.enums import MediaType, RequestEncodingType
 from litestar.params import Body, Parameter
 from litestar.types import ControllerRouterHandler
 
@@ -15,6 +15,7 @@ from backend.accounts.service.codes import SmsCodeSpent, SmsCodeWrong, SmsLimitR
 from backend.agreements import service as agreements
 from backend.agreements.controllers_deeper import DEEPER_ROUTES
 from backend.agreements.controllers_packages import PACKAGE_ROUTES
+from backend.agreements.pages import verification_page
 from backend.agreements.rules.files import MAX_BYTES
 from backend.agreements.schemas import (
     AgreementAnswer,
@@ -28,12 +29,15 @@ from backend.agreements.schemas import (
 )
 from backend.agreements.service import AgreementOver, EvidenceView, Status, apply, review, sign
 from backend.agreements.service.apply import (
+    EvidenceMislabelled,
     EvidenceRefused,
     EvidenceStoreAway,
+    EvidenceTooLarge,
     NotEligible,
     TooMuchEvidence,
     VehicleHasAgreement,
 )
+from backend.agreements.service.limits import SigningLimitReached
 from backend.agreements.service.review import AlreadyDecided, ApplicantMayNotApprove
 from backend.agreements.service.sign import NotApproved, NotSigned, PhoneMissing, TextChanged
 from backend.core.auth import Principal, Staff, StaffOnly
@@ -133,7 +137,15 @@ class Agreements(Controller):
         ),
         request_max_body_size=MAX_BYTES + 64 * 1024,
         responses=answers(
-            Unauthenticated, NotFound, AgreementOver, EvidenceRefused, TooMuchEvidence, BodyTooLarge, EvidenceStoreAway
+            Unauthenticated,
+            NotFound,
+            AgreementOver,
+            EvidenceRefused,
+            EvidenceMislabelled,
+            EvidenceTooLarge,
+            TooMuchEvidence,
+            BodyTooLarge,
+            EvidenceStoreAway,
         ),
     )
     async def add_evidence(
@@ -161,7 +173,7 @@ class Agreements(Controller):
         operation_id="readEvidence",
         summary="Read an own file",
         description="The content as it was uploaded.",
-        responses=answers(Unauthenticated, NotFound),
+        responses=answers(Unauthenticated, NotFound, EvidenceStoreAway),
     )
     async def read_evidence(
         self, principal: Principal, agreement_id: UUID, evidence_id: UUID, services: Services
@@ -215,6 +227,7 @@ class Agreements(Controller):
             SmsCodeSpent,
             TooManyWrongCodes,
             VehicleHasAgreement,
+            SigningLimitReached,
         ),
     )
     async def sign(
@@ -236,7 +249,7 @@ class Agreements(Controller):
         operation_id="getAgreementDocument",
         summary="Read the contract as PDF",
         description="Made once; the header Repr-Digest carries its SHA-256. Its QR code leads to the verification.",
-        responses=answers(Unauthenticated, NotFound, NotSigned),
+        responses=answers(Unauthenticated, NotFound, NotSigned, EvidenceStoreAway),
     )
     async def document(
         self, principal: Principal, agreement_id: UUID, services: Services, now: datetime
@@ -256,15 +269,23 @@ class Agreements(Controller):
         "/{agreement_id:uuid}/verification",
         operation_id="verifyAgreement",
         summary="Verify a printed contract",
-        description="What the QR code of the document leads to; open to anybody, names nobody.",
+        description=(
+            "What the QR code of the document leads to; open to anybody, names nobody. A browser (Accept: text/html)"
+            " gets a page that says the same."
+        ),
     )
     async def verification(
         self,
+        request: AnyRequest,
         agreement_id: UUID,
         record: Annotated[str, Parameter(min_length=64, max_length=64, description="Record SHA-256 of the document")],
-    ) -> VerificationAnswer:
+    ) -> Response[VerificationAnswer]:
         """Verify."""
-        return VerificationAnswer.of(await sign.verify(agreement_id=agreement_id, record_sha256=record))
+        answer = VerificationAnswer.of(await sign.verify(agreement_id=agreement_id, record_sha256=record))
+        if "text/html" not in request.headers.get("accept", ""):
+            return Response(answer)
+        page = Response(verification_page(answer), media_type=MediaType.HTML, headers={"cache-control": "no-store"})
+        return cast("Response[VerificationAnswer]", page)  # what is described is the JSON
 
     @post(
         "/{agreement_id:uuid}/terminate",
@@ -334,7 +355,7 @@ class OperatorAgreements(Controller):
         operation_id="readCompanyEvidence",
         summary="Read a file of an application",
         description="Who read it is kept in the audit log.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound),
+        responses=answers(Unauthenticated, StaffOnly, NotFound, EvidenceStoreAway),
     )
     async def read_evidence(
         self, staff: Staff, agreement_id: UUID, evidence_id: UUID, services: Services, now: datetime

@@ -27,7 +27,10 @@ from backend.agreements.schemas_deeper import (
 )
 from backend.agreements.service import AgreementOver, apply, behalf, drivers, review, sign, texts
 from backend.agreements.service.apply import (
+    EvidenceMislabelled,
     EvidenceRefused,
+    EvidenceStoreAway,
+    EvidenceTooLarge,
     NotAsked,
     NotEligible,
     RenewalTooEarly,
@@ -36,6 +39,7 @@ from backend.agreements.service.apply import (
 )
 from backend.agreements.service.behalf import HomeDiffers
 from backend.agreements.service.drivers import DriverNamed, TooManyDrivers
+from backend.agreements.service.limits import SigningLimitReached
 from backend.agreements.service.review import AlreadyDecided
 from backend.agreements.service.sign import NotApproved, PaperMissing, TextChanged
 from backend.agreements.service.texts import TextNeedsSecondPerson, TextNotDraft, TextWrong
@@ -209,7 +213,16 @@ class OperatorActs(Controller):
         description="As the resident's own upload; kind paper_signature also once the application is approved.",
         request_max_body_size=MAX_BYTES + 64 * 1024,
         responses=answers(
-            Unauthenticated, StaffOnly, NotFound, AgreementOver, EvidenceRefused, TooMuchEvidence, BodyTooLarge
+            Unauthenticated,
+            StaffOnly,
+            NotFound,
+            AgreementOver,
+            EvidenceRefused,
+            EvidenceMislabelled,
+            EvidenceTooLarge,
+            TooMuchEvidence,
+            BodyTooLarge,
+            EvidenceStoreAway,
         ),
     )
     async def add_evidence(
@@ -239,7 +252,14 @@ class OperatorActs(Controller):
         summary="Put a paper signature on record",
         description="With the SHA-256 of the printed text and the photograph. The resident is told; in force from now.",
         responses=answers(
-            Unauthenticated, StaffOnly, NotFound, NotApproved, TextChanged, PaperMissing, VehicleHasAgreement
+            Unauthenticated,
+            StaffOnly,
+            NotFound,
+            NotApproved,
+            TextChanged,
+            PaperMissing,
+            VehicleHasAgreement,
+            SigningLimitReached,
         ),
     )
     async def sign_on_paper(

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from backend.accounts import service as accounts
+from backend.agreements.rules.files import MAX_BYTES
 from backend.core import db
 from backend.core.services import Services
 from backend.core.settings import Settings
@@ -156,15 +157,34 @@ class TestEvidence:
         assert first.json()["id"] == again.json()["id"]
 
     @pytest.mark.parametrize(
-        ("content", "media_type"),
-        [(b"<html></html>", "image/png"), (PNG[:-5], "image/png"), (PNG, "application/pdf"), (b"", "image/png")],
+        ("content", "media_type"), [(b"<html></html>", "image/png"), (PNG[:-5], "image/png"), (b"", "image/png")]
     )
-    async def test_is_refused_when_it_is_not_what_it_says(
+    async def test_is_refused_when_it_is_no_picture_or_paper(
         self, api: httpx.AsyncClient, scene: Scene, settings: Settings, content: bytes, media_type: str
     ) -> None:
         agreement_id = (await apply_for(api, scene.alice, scene.vehicle)).json()["id"]
         answer = await self.send(api, scene, agreement_id, content, media_type)
-        assert (answer.status_code, answer.json()["code"]) == (422, "evidence_refused")
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (422, "evidence_refused", "file")
+        assert stored_files(settings) == []
+
+    async def test_is_refused_when_it_is_not_what_it_says(
+        self, api: httpx.AsyncClient, scene: Scene, settings: Settings
+    ) -> None:
+        agreement_id = (await apply_for(api, scene.alice, scene.vehicle)).json()["id"]
+        answer = await self.send(api, scene, agreement_id, PNG, "application/pdf")
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["field"]) == (422, "evidence_not_what_it_says", "file")
+        assert (problem["claimed"], problem["found"]) == ("application/pdf", "image/png")
+        assert "Content-Type: image/png" in problem["detail"]
+        assert stored_files(settings) == []
+
+    async def test_is_refused_a_little_above_ten_megabytes(
+        self, api: httpx.AsyncClient, scene: Scene, settings: Settings
+    ) -> None:
+        agreement_id = (await apply_for(api, scene.alice, scene.vehicle)).json()["id"]
+        answer = await self.send(api, scene, agreement_id, PNG[:12] + bytes(MAX_BYTES) + PNG[12:])
+        assert (answer.status_code, answer.json()["code"]) == (422, "evidence_too_large")
+        assert answer.json()["max_bytes"] == MAX_BYTES
         assert stored_files(settings) == []
 
     async def test_is_refused_above_ten_megabytes(self, api: httpx.AsyncClient, scene: Scene) -> None:

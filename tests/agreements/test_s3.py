@@ -14,6 +14,9 @@ from backend.core.errors import GatewayError
 from backend.core.services import Services
 from sandbox.s3.server import S3Server
 from tests.agreements.conftest import Scene, apply_for
+from tests.agreements.test_sign import approved
+from tests.agreements.test_sign import sign as put_name_under
+from tests.factories.accounts import SentSms
 from tests.factories.agreements import PNG
 from tests.fakes import FixedClock
 
@@ -109,3 +112,72 @@ class TestAnUpload:
         answer = await api.post(f"{path}/evidence", files={"file": ("a.png", PNG)}, headers=scene.alice.headers)
         assert (answer.status_code, answer.json()["code"]) == (503, "evidence_store_unavailable")
         assert (await api.get(path, headers=scene.alice.headers)).json()["evidence"] == []
+
+
+class Bucket(S3Evidence):
+    """A bucket that can be out of reach."""
+
+    def __init__(self, server: S3Server) -> None:
+        super().__init__(url=f"http://127.0.0.1:{server.http.port}/evidence", clock=FixedClock(AT), **KEY)
+        self._near = self._url
+
+    def away(self, away: bool) -> None:
+        """Lead to a closed port, or back."""
+        self._url = "http://127.0.0.1:9/evidence" if away else self._near
+
+
+class TestReading:
+    async def test_evidence_while_the_bucket_is_away_loses_nothing(
+        self, api: httpx.AsyncClient, scene: Scene, services: Services, server: S3Server
+    ) -> None:
+        bucket = Bucket(server)
+        services.put(EvidenceStore, bucket)  # type: ignore[type-abstract]
+        agreement_id = (await apply_for(api, scene.alice, scene.vehicle)).json()["id"]
+        sent = await api.post(
+            f"/v1/agreements/{agreement_id}/evidence", files={"file": ("a.png", PNG)}, headers=scene.alice.headers
+        )
+        own = f"/v1/agreements/{agreement_id}/evidence/{sent.json()['id']}"
+        company = own.replace("/v1/", "/v1/operator/")
+        bucket.away(True)
+        for path, headers in ((own, scene.alice.headers), (company, scene.li.headers)):
+            answer = await api.get(path, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (503, "evidence_store_unavailable")
+        bucket.away(False)
+        assert (await api.get(company, headers=scene.li.headers)).content == PNG
+
+    async def test_what_the_bucket_lost_is_no_404(
+        self, api: httpx.AsyncClient, scene: Scene, services: Services, server: S3Server
+    ) -> None:
+        services.put(EvidenceStore, Bucket(server))  # type: ignore[type-abstract]
+        agreement_id = (await apply_for(api, scene.alice, scene.vehicle)).json()["id"]
+        sent = await api.post(
+            f"/v1/agreements/{agreement_id}/evidence", files={"file": ("a.png", PNG)}, headers=scene.alice.headers
+        )
+        server.objects.clear()
+        path = f"/v1/agreements/{agreement_id}/evidence/{sent.json()['id']}"
+        assert (await api.get(path, headers=scene.alice.headers)).status_code == 503
+
+    async def test_a_contract_while_the_bucket_is_away(
+        self,
+        api: httpx.AsyncClient,
+        scene: Scene,
+        sms: SentSms,
+        services: Services,
+        clock: FixedClock,
+        server: S3Server,
+    ) -> None:
+        bucket = Bucket(server)
+        services.put(EvidenceStore, bucket)  # type: ignore[type-abstract]
+        path = await approved(api, scene)
+        assert (await put_name_under(api, scene, sms, services, clock, path)).status_code == 200
+        bucket.away(True)
+        away = await api.get(f"{path}/document", headers=scene.alice.headers)
+        assert (away.status_code, away.json()["code"]) == (503, "evidence_store_unavailable")
+        bucket.away(False)
+        made = await api.get(f"{path}/document", headers=scene.alice.headers)
+        assert made.content.startswith(b"%PDF-")
+        bucket.away(True)
+        assert (await api.get(f"{path}/document", headers=scene.alice.headers)).status_code == 503
+        bucket.away(False)
+        again = await api.get(f"{path}/document", headers=scene.alice.headers)
+        assert again.content == made.content

@@ -192,6 +192,13 @@ class TestDocument:
         assert ALICE.phone not in verified.text and "AD12345" not in verified.text
         forged = await api.get(f"{path}/verification", params={"record": "0" * 64})
         assert forged.json() == dict.fromkeys(verified.json()) | {"genuine": False}
+        for record, said in ((signed["record_sha256"], digest.hex()), ("0" * 64, "No such agreement")):
+            page = await api.get(
+                f"{path}/verification", params={"record": record}, headers={"Accept": "text/html,*/*;q=0.8"}
+            )
+            assert page.headers["content-type"].startswith("text/html")
+            assert said in page.text
+            assert ALICE.phone not in page.text and "AD12345" not in page.text
 
     async def test_is_encrypted_at_rest_and_not_there_for_others(
         self, api: httpx.AsyncClient, scene: Scene, services: Services, settings: Settings, now: datetime

@@ -289,10 +289,11 @@ async def erase_personal_data(*, account_id: UUID, now: datetime) -> None:
         await store_drivers.forget_exchanges(agreement_ids=signed)
         await store_drivers.forget_driver(account_id=account_id)
         await store.forget_plates(agreement_ids=signed)
-        await _delete_files_later(keys, now)
+        await delete_files_later(keys, now)
 
 
-async def _delete_files_later(keys: list[str], now: datetime) -> None:
+async def delete_files_later(keys: list[str], now: datetime) -> None:
+    """Have files removed from the store by a job, which tries until the store answers."""
     if keys:
         await jobs.schedule("agreements.delete_files", DeleteFiles(keys), due_at=now, now=now)
 
@@ -306,5 +307,5 @@ async def sweep(*, now: datetime, limit: int = 200) -> int:
         ids = [row["id"] for row in rows]
         keys = await store.list_store_keys(agreement_ids=ids, documents=True)
         await store.delete_agreements(agreement_ids=ids)
-        await _delete_files_later(keys, now)
+        await delete_files_later(keys, now)
     return len(ids)

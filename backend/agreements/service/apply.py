@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from backend.accounts import service as accounts
 from backend.agreements import service as agreements
@@ -19,6 +20,8 @@ from backend.core import audit, crypto, db
 from backend.core.errors import Conflict, GatewayError, Invalid, NotFound, Unavailable
 from backend.core.services import Services
 from backend.stations import service as stations
+
+log = structlog.get_logger()
 
 
 class OnBehalf(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,14 +64,34 @@ class EvidenceRefused(Invalid):
     detail_zh = "请上传完整的 JPEG、PNG、WebP、HEIC 图片或 PDF，不超过 10 MB。（{reason}）"
 
 
+class EvidenceMislabelled(EvidenceRefused):
+    """The content is of a type that is taken, but not of the one it was sent as."""
+
+    code = "evidence_not_what_it_says"
+    title_en = "The file is not what it says"
+    title_zh = "文件内容与声明的类型不符"
+    detail_en = "'file' was sent as {claimed}, but its content is {found}. Send it again with Content-Type: {found}."
+    detail_zh = "文件（file）声明为 {claimed}，实际内容为 {found}；请以 Content-Type: {found} 重新上传。"
+
+
+class EvidenceTooLarge(EvidenceRefused):
+    """The file passes the limit."""
+
+    code = "evidence_too_large"
+    title_en = "The file is too large"
+    title_zh = "文件过大"
+    detail_en = "'file' has {size_bytes} bytes; send at most {max_bytes}: a smaller picture, or the pages apart."
+    detail_zh = "文件（file）为 {size_bytes} 字节，最多 {max_bytes} 字节；请压缩图片或分页上传。"
+
+
 class EvidenceStoreAway(Unavailable):
-    """The evidence store does not answer; nothing was kept."""
+    """The evidence store does not answer; nothing was changed, nothing is lost."""
 
     code = "evidence_store_unavailable"
-    title_en = "Files cannot be taken now"
-    title_zh = "暂时无法接收文件"
-    detail_en = "Nothing was kept. Send the file again in a minute."
-    detail_zh = "文件未保存，请稍后重新上传。"
+    title_en = "Files are out of reach for now"
+    title_zh = "文件存储暂时不可用"
+    detail_en = "Nothing was changed, nothing is lost. Try again in a minute; send a file that you sent just now again."
+    detail_zh = "未做任何更改，已有文件不会丢失。请稍后重试；刚上传的文件需要重新上传。"
 
 
 class TooMuchEvidence(Conflict):
@@ -206,47 +229,77 @@ async def keep_evidence(
     if not _takes_evidence(agreement.status, kind):
         raise agreements.AgreementOver(status=agreement.status)
     if len(content) > files.MAX_BYTES:
-        raise EvidenceRefused(field="file", reason="It is too large.", found=None)
+        raise EvidenceTooLarge(field="file", size_bytes=len(content), max_bytes=files.MAX_BYTES)
     media_type = files.detect(content)
     if media_type is None:
         raise EvidenceRefused(field="file", reason="The content is none of these, or is cut off.", found=None)
     if not files.agrees(claimed_type, media_type):
-        raise EvidenceRefused(
-            field="file", reason=f"It was sent as {claimed_type}, but is {media_type}.", found=media_type
-        )
+        raise EvidenceMislabelled(field="file", claimed=claimed_type, found=media_type)
     digest = await asyncio.to_thread(lambda: hashlib.sha256(content).digest())
     key = store_key(agreement_id, content)
+    await _check_room(agreement_id, digest)
+    await keep_file(evidence, key, content)
+    try:
+        async with db.transaction():
+            row = await store.lock_agreement(agreement_id=agreement_id)
+            if row is None or not _takes_evidence(row["status"], kind):
+                raise agreements.AgreementOver(status="gone" if row is None else row["status"])
+            await _check_room(agreement_id, digest)
+            added = await store.add_evidence(
+                agreement_id=agreement_id,
+                kind=kind,
+                sha256=digest,
+                store_key=key,
+                media_type=media_type,
+                size_bytes=len(content),
+                now=now,
+            )
+    except (agreements.AgreementOver, TooMuchEvidence):
+        if all(item["sha256"] != digest for item in await store.list_evidence(agreement_id=agreement_id)):
+            await agreements.delete_files_later([key], now)  # nothing personal stays that nobody's row names
+        raise
+    return agreements.evidence_view(added)
+
+
+async def _check_room(agreement_id: UUID, digest: bytes) -> None:
+    present = await store.list_evidence(agreement_id=agreement_id)
+    if len(present) >= files.MAX_FILES and not any(item["sha256"] == digest for item in present):
+        raise TooMuchEvidence(max_files=files.MAX_FILES)
+
+
+async def keep_file(evidence: EvidenceStore, key: str, content: bytes) -> None:
+    """Keep a file in the store; raises EvidenceStoreAway, also for a folder that is full or not to be written."""
     try:
         await evidence.put(key, content)
-    except GatewayError as error:
+    except (GatewayError, OSError) as error:
+        log.warning("evidence_store_away", error=str(error))
         raise EvidenceStoreAway from error
-    async with db.transaction():
-        row = await store.lock_agreement(agreement_id=agreement_id)
-        if row is None or not _takes_evidence(row["status"], kind):
-            raise agreements.AgreementOver(status="gone" if row is None else row["status"])
-        present = await store.list_evidence(agreement_id=agreement_id)
-        if len(present) >= files.MAX_FILES and not any(item["sha256"] == digest for item in present):
-            raise TooMuchEvidence(max_files=files.MAX_FILES)
-        added = await store.add_evidence(
-            agreement_id=agreement_id,
-            kind=kind,
-            sha256=digest,
-            store_key=key,
-            media_type=media_type,
-            size_bytes=len(content),
-            now=now,
-        )
-    return agreements.evidence_view(added)
+
+
+async def fetch_file(evidence: EvidenceStore, key: str) -> bytes | None:
+    """Return a file of the store, None where there is none; raises EvidenceStoreAway."""
+    try:
+        return await evidence.get(key)
+    except (GatewayError, OSError) as error:
+        log.warning("evidence_store_away", error=str(error))
+        raise EvidenceStoreAway from error
 
 
 async def read_evidence(
     *, agreement_id: UUID, evidence_id: UUID, evidence: EvidenceStore
 ) -> tuple[EvidenceView, bytes]:
-    """Return a piece of evidence with its content; the caller has checked who asks. Raises NotFound."""
+    """Return a piece of evidence with its content; the caller has checked who asks.
+
+    Raises NotFound, and EvidenceStoreAway where the store does not answer or lacks what it was given (a folder that is
+    not mounted, a bucket that was rolled back): the row says that there is a file.
+    """
     row = await store.find_evidence(agreement_id=agreement_id, evidence_id=evidence_id)
-    content = None if row is None else await evidence.get(row["store_key"])
-    if row is None or content is None:
+    if row is None:
         raise NotFound(kind="evidence")
+    content = await fetch_file(evidence, row["store_key"])
+    if content is None:
+        log.error("evidence_missing", agreement_id=str(agreement_id), evidence_id=str(evidence_id))
+        raise EvidenceStoreAway
     return agreements.evidence_view(row), content
 
 

@@ -23,7 +23,7 @@ from backend.agreements.gateways.evidence import EvidenceStore, store_key
 from backend.agreements.gateways.pdf import ContractPaper, StationLine
 from backend.agreements.rules.terms import BEIJING, SIGN_WITHIN, term_end
 from backend.agreements.service import AgreementView, packages
-from backend.agreements.service.apply import VehicleHasAgreement
+from backend.agreements.service.apply import EvidenceStoreAway, VehicleHasAgreement, fetch_file, keep_file
 from backend.agreements.service.limits import check_signing_limit
 from backend.core import audit, crypto, db, jobs
 from backend.core.auth import Staff
@@ -369,26 +369,29 @@ def _wall(at: datetime) -> str:
 
 
 async def make_document(*, agreement_id: UUID, evidence: EvidenceStore, public_url: str, now: datetime) -> DocumentView:
-    """Return the PDF of a signed agreement, making it the first time; raises NotFound, NotSigned.
+    """Return the PDF of a signed agreement, making it the first time; raises NotFound, NotSigned,
+    EvidenceStoreAway.
 
     Made once and kept: everybody who downloads it gets the same bytes, whatever becomes of fonts and templates.
     """
     row, signature = await _signed(agreement_id)
     kept = await store.find_document(agreement_id=agreement_id)
-    content = None if kept is None else await evidence.get(kept["store_key"])
+    content = None if kept is None else await fetch_file(evidence, kept["store_key"])
     if kept is not None and content is not None:
         return DocumentView(sha256=kept["sha256"], content=content)
     paper = await _paper(row, signature, public_url)
     made = await pdf.render_in_thread(paper)
     key = store_key(agreement_id, made)
-    await evidence.put(key, made)
+    await keep_file(evidence, key, made)
     first = await store.add_document(
         agreement_id=agreement_id, sha256=hashlib.sha256(made).digest(), store_key=key, size_bytes=len(made), now=now
     )
     if first is None or first["store_key"] == key:
         return DocumentView(sha256=hashlib.sha256(made).digest(), content=made)
-    content = await evidence.get(first["store_key"])
-    return DocumentView(sha256=first["sha256"], content=made if content is None else content)
+    content = await fetch_file(evidence, first["store_key"])
+    if content is None:
+        raise EvidenceStoreAway  # the contract's hash was given out: other bytes are not the contract
+    return DocumentView(sha256=first["sha256"], content=content)
 
 
 async def _signed(agreement_id: UUID) -> tuple[AgreementView, Record]:
