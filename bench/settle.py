@@ -29,7 +29,8 @@ from tests.factories.tariffs import publish_tariff
 
 SESSIONS = int(os.environ.get("LINLI_BENCH_SESSIONS", "2000"))
 GUNS, RESIDENTS, READINGS = 100, 50, 10
-APART = timedelta(minutes=10)
+APART = timedelta(minutes=4)
+"""Of two sessions on a connector: 10,000 are over within seven hours, a day of history as the worker finds it."""
 CONNECTIONS = 10
 WAITING = "SELECT count(*) FROM pgqueuer WHERE execute_after <= now() AND status IN ('queued', 'picked')"
 
