@@ -85,6 +85,12 @@ BOOKING_TEXTS: dict[str, tuple[str, str, str, str]] = {
         "Your booking begins soon",
         "{station}, {starts}, bay {bay}. Cancel it if you do not need it.",
     ),
+    "reservation_unused": (
+        "预约已结束",
+        "{station} {starts}的预约未充电，车位已释放，不计爽约。",
+        "Booking ended without a charge",
+        "{station}, {starts}: you did not charge, so the place was given back. It is no no-show.",
+    ),
     "suspension_lifted": (
         "预约功能已恢复",
         "您的申诉已处理，预约功能已恢复。",

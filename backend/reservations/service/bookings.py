@@ -345,6 +345,9 @@ async def lapse(*, reservation_id: UUID, now: datetime) -> None:
         if ours:
             station = await stations.get_station(station_id=booked.station_id)
             await _tell(booked, station, "reservation_failed", now)
+        elif not counted:
+            station = await stations.get_station(station_id=booked.station_id)
+            await _tell(booked, station, "reservation_unused", now)
         if counted:
             station = await stations.get_station(station_id=booked.station_id)
             await _tell(booked, station, "reservation_no_show", now)
