@@ -146,6 +146,23 @@ class TestStatement:
         await run_due_jobs(now=JULY + timedelta(days=10, hours=7), services=services, only="charging.")
         assert await queued_jobs(name="charging.make_statement") == []
 
+    async def test_asks_for_its_next_try_while_its_own_job_still_runs(
+        self, services: Services, database: object
+    ) -> None:
+        scene = await add_charging_scene(now=NOON)
+        session_id = await charged(scene, services)
+        await db.execute(
+            "UPDATE charge_order SET status = 'review', closed_at = NULL WHERE session_id = $1", session_id
+        )
+        # The queue skips a key that waits or runs: the running job's own must not be the next one's.
+        await db.execute("UPDATE pgqueuer SET status = 'picked' WHERE entrypoint = 'charging.make_statement'")
+        due = StatementDue(account_id=scene.alice.account_id, operator_company_id=scene.company_id, month_start=JUNE)
+        await statements.make(due=due, now=JULY + HOUR)
+        again = await db.fetchval(
+            "SELECT count(*) FROM pgqueuer WHERE entrypoint = 'charging.make_statement' AND status = 'queued'"
+        )
+        assert again == 1
+
     async def test_cannot_be_stored_above_the_cap(self, services: Services, database: object) -> None:
         scene = await add_charging_scene(now=NOON)
         await give_package(scene, included_wh=1_500)
