@@ -55,14 +55,17 @@ class Charges:
         await self.until(lambda: all(state.status == "charging" for _, state in self.of.values()))
 
     async def end(self) -> dict[str, dict[str, Any]]:
-        """Stop all over HTTP, drive away; returns the bills by name once all are closed."""
+        """Stop all over HTTP, drive away; returns the bills by name once all are closed.
+
+        Where the news of the empty bay outran that of the end, the minute's look at staying cars closes the bill.
+        """
         for person, state in self.of.values():
             answer = await self.town.ask(person, f"/v1/sessions/{state.session_id}/stop", {})
             assert answer.status_code < 300, answer.text
         await self.until(lambda: all(state.ended_wh is not None for _, state in self.of.values()))
         sessions = [state.session_id for _, state in self.of.values()]
         closed = "SELECT count(*) FROM charge_order WHERE session_id = ANY($1::uuid[]) AND closed_at IS NOT NULL"
-        await await_rows(self.running.dsn, closed, sessions, at_least=len(sessions), timeout_s=90)
+        await await_rows(self.running.dsn, closed, sessions, at_least=len(sessions), timeout_s=240)
         connection = await asyncpg.connect(self.running.dsn)
         try:
             rows = await connection.fetch("SELECT * FROM charge_order WHERE session_id = ANY($1::uuid[])", sessions)
