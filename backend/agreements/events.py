@@ -23,6 +23,13 @@ class AgreementSigned(Event, frozen=True, kw_only=True):
     ends_at: datetime
 
 
+class DriverRemoved(Event, frozen=True, kw_only=True):
+    """The holder took a named driver off; what the driver has booked ahead under the agreement loses its right."""
+
+    agreement_id: UUID
+    account_id: UUID
+
+
 class AgreementTerminated(Event, frozen=True, kw_only=True):
     """An agreement in force was ended before its term; bookings ahead lose its rights."""
 

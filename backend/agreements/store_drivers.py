@@ -69,16 +69,16 @@ async def add_driver(
     )
 
 
-async def remove_driver(*, agreement_id: UUID, driver_id: UUID, now: datetime) -> bool:
-    """Take a driver off; False when there is none."""
-    removed = await db.fetchval(
+async def remove_driver(*, agreement_id: UUID, driver_id: UUID, now: datetime) -> UUID | None:
+    """Take a driver off; returns the driver's account, None when there is none."""
+    removed: UUID | None = await db.fetchval(
         "UPDATE agreement_driver SET removed_at = $3 WHERE agreement_id = $1 AND id = $2 AND removed_at IS NULL"
-        " RETURNING true",
+        " RETURNING account_id",
         agreement_id,
         driver_id,
         now,
     )
-    return bool(removed)
+    return removed
 
 
 async def forget_driver(*, account_id: UUID) -> None:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.agreements.events import AgreementTerminated
+from backend.agreements.events import AgreementTerminated, DriverRemoved
 from backend.bays.events import BayFreed, BayOccupied
 from backend.core import db, jobs
 from backend.core.jobs import JobContext, Jobs
@@ -177,3 +177,11 @@ async def forget_photos(job: JobContext) -> None:
 async def cancel_bookings_ahead(event: AgreementTerminated, job: JobContext) -> None:
     """Give back what an agreement that ended had booked."""
     await agreement_ends.cancel_bookings_ahead(agreement_id=event.agreement_id, now=job.now)
+
+
+@JOBS.on(DriverRemoved)
+async def cancel_drivers_bookings(event: DriverRemoved, job: JobContext) -> None:
+    """Give back what a driver who was taken off had booked under the agreement."""
+    await agreement_ends.cancel_bookings_ahead(
+        agreement_id=event.agreement_id, account_id=event.account_id, now=job.now
+    )

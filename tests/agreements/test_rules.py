@@ -34,6 +34,14 @@ BROKEN: list[tuple[dict[str, object], str]] = [
 ]
 
 
+def box(name: bytes, content: bytes) -> bytes:
+    """A box of an ISO base media file."""
+    return (8 + len(content)).to_bytes(4, "big") + name + content
+
+
+HEIC = box(b"ftyp", b"heic" + bytes(4) + b"mif1heic") + box(b"meta", bytes(20)) + box(b"mdat", bytes(40))
+
+
 class TestFailedConditions:
     @pytest.mark.parametrize("distance_m", [0, 499, 500])
     @pytest.mark.parametrize("energy", sorted(eligibility.NEW_ENERGY))
@@ -89,7 +97,12 @@ class TestDetect:
             (PDF, "application/pdf"),
             (b"\xff\xd8\xff\xe0 a photograph \xff\xd9", "image/jpeg"),
             (b"RIFF" + (8).to_bytes(4, "little") + b"WEBPVP8 ", "image/webp"),
-            (b"\x00\x00\x00\x18ftypheic and so on", "image/heic"),
+            (HEIC, "image/heic"),
+            (HEIC + box(b"free", b""), "image/heic"),
+            (HEIC[:-1], None),
+            (HEIC[:24], None),
+            (b"\x00\x00\x00\x18ftypheic and so on", None),
+            (HEIC[:24] + b"\x00\x00\x00\x00meta", None),
         ],
     )
     def test_knows_a_type_by_its_content(self, content: bytes, media_type: str) -> None:

@@ -25,10 +25,26 @@ def detect(content: bytes) -> MediaType | None:
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
         return "image/webp" if int.from_bytes(content[4:8], "little") + 8 <= len(content) else None
     if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
-        return "image/heic"
+        return "image/heic" if {"meta", "mdat"} <= _whole_boxes(content) else None
     if content.startswith(b"%PDF-"):
         return "application/pdf" if b"%%EOF" in content[-1024:] else None
     return None
+
+
+def _whole_boxes(content: bytes) -> set[str]:
+    """Return the names of the top-level boxes of an ISO base media file (ISO/IEC 14496-12, 4.2); none when cut off."""
+    names, at = set(), 0
+    while at < len(content):
+        size, header = int.from_bytes(content[at : at + 4], "big"), 8
+        if size == 1:  # the size follows in 64 bits
+            size, header = int.from_bytes(content[at + 8 : at + 16], "big"), 16
+        elif size == 0:  # the last box reaches to the end
+            size = len(content) - at
+        if size < header or at + size > len(content):
+            return set()
+        names.add(content[at + 4 : at + 8].decode("latin-1"))
+        at += size
+    return names
 
 
 def agrees(claimed: str | None, found: MediaType) -> bool:

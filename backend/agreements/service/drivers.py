@@ -13,8 +13,9 @@ from backend.accounts import service as accounts
 from backend.accounts.service import VehicleListed, phones
 from backend.agreements import service as agreements
 from backend.agreements import store, store_drivers
+from backend.agreements.events import DriverRemoved
 from backend.agreements.service import AgreementOver
-from backend.core import audit, crypto, db
+from backend.core import audit, crypto, db, jobs
 from backend.core.errors import Conflict, NotFound
 from backend.notifications import service as notifications
 
@@ -122,12 +123,25 @@ async def _list_car(row: Record, driver_id: UUID, now: datetime) -> None:
 
 
 async def remove_driver(*, account_id: UUID, agreement_id: UUID, driver_id: UUID, now: datetime) -> None:
-    """Take a driver off at once; a session that runs keeps its price. Raises NotFound, AgreementOver."""
+    """Take a driver off at once; a session that runs keeps its price, bookings ahead are given back.
+
+    The driver is told. Raises NotFound, AgreementOver.
+    """
     async with db.transaction():
         row = await _locked(account_id, agreement_id, now)
-        if not await store_drivers.remove_driver(agreement_id=agreement_id, driver_id=driver_id, now=now):
+        removed = await store_drivers.remove_driver(agreement_id=agreement_id, driver_id=driver_id, now=now)
+        if removed is None:
             raise NotFound(kind="driver")
+        await jobs.emit(DriverRemoved(agreement_id=agreement_id, account_id=removed), now=now)
         await _record(row, "agreement.driver_removed", driver_id, now)
+        await notifications.notify(
+            recipient=removed,
+            event_key=f"agreement:{agreement_id}:driver:{driver_id}:removed",
+            template="agreement_driver_removed",
+            params={},
+            safety=False,
+            now=now,
+        )
 
 
 async def _record(row: Record, action: str, driver_id: UUID, now: datetime) -> None:

@@ -25,6 +25,8 @@ PLACEHOLDERS = frozenset(
         "before_yuan",
         "code",
         "connector",
+        "count",
+        "day",
         "device",
         "difference_yuan",
         "energy_kwh",
@@ -83,6 +85,12 @@ TEMPLATES: dict[str, Template] = {
         "You are named as a driver",
         "Log in to charge this car at the agreement price.",
     ),
+    "agreement_driver_removed": Template(
+        "您不再是登记驾驶人",
+        "协议持有人已将您移除；您以该协议预约的后续时段将被取消，不计爽约。",
+        "You are no longer a named driver",
+        "The holder took you off; what you booked ahead under the agreement is given back, not as a no-show.",
+    ),
     "agreement_expiring": Template(
         "惠民充电协议将于{until}到期",
         "可在应用内续签；到期后按市场价计费。",
@@ -130,6 +138,12 @@ TEMPLATES: dict[str, Template] = {
         "{station} {bay}号车位被其他车辆占用，正在为您处理。",
         "Your bay is blocked",
         "{station}: another car stands in bay {bay}. We are dealing with it.",
+    ),
+    "bill_differs": Template(
+        "对账有差异",
+        "{day}的渠道账单有{count}笔差异，请在对账页面核对。",
+        "A bill differs",
+        "The provider's bill of {day} has {count} differences. See the reconciliation of that day.",
     ),
     "bind_code": Template(
         "绑定验证码",
@@ -257,11 +271,23 @@ TEMPLATES: dict[str, Template] = {
         "Please free the bay",
         "{station}: charging is over. The overstay fee starts in {minutes} minutes.",
     ),
+    "package_withdrawn": Template(
+        "套餐将停止提供",
+        "您的套餐“{kind}”用至{until}，之后转为按量计费，可在应用内另选套餐。",
+        "Your package ends",
+        "“{kind}” is yours until {until}; then you pay as you go. Choose another one in the app.",
+    ),
     "refund_done": Template(
         "退款成功",
         "{total_yuan}元已原路退回。",
         "Refund made",
         "{total_yuan} yuan went back to the channel that paid.",
+    ),
+    "refund_failed": Template(
+        "退款失败",
+        "一笔{total_yuan}元的退款未被支付渠道执行，请在退款列表中处理。",
+        "A refund failed",
+        "The provider did not carry out a refund of {total_yuan} yuan. See the list of refunds.",
     ),
     "reservation_cancelled": Template(
         "预约已取消",

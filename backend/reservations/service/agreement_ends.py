@@ -12,8 +12,9 @@ from backend.reservations.store import bookings as store
 from backend.stations import service as stations
 
 
-async def cancel_bookings_ahead(*, agreement_id: UUID, now: datetime) -> list[UUID]:
-    """Give back the agreement's open bookings whose slot has not begun; returns them.
+async def cancel_bookings_ahead(*, agreement_id: UUID, now: datetime, account_id: UUID | None = None) -> list[UUID]:
+    """Give back the agreement's open bookings (of one driver, where `account_id` is given) whose slot has not begun;
+    returns them.
 
     A booking whose slot runs, or whose car has checked in, stays: who is here may charge, at the price of the second
     the session starts. Nothing counts as a no-show. A repeat finds nothing.
@@ -23,6 +24,8 @@ async def cancel_bookings_ahead(*, agreement_id: UUID, now: datetime) -> list[UU
         async with db.transaction():
             booked = await store.find_reservation(reservation_id, lock=True)
             if booked is None or booked.status != "confirmed" or booked.starts_at <= now:
+                continue
+            if account_id is not None and booked.account_id != account_id:
                 continue
             await store.close_reservation(booked.id, "cancelled", "agreement_ended", now)
             await claims.release_claim(claim_id=booked.claim_id, now=now)
