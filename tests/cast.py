@@ -33,3 +33,11 @@ ZHOU = Person("zhou", "周运营", "13800000021", "operator", OTHER_COMPANY)
 """Operator of another company: must never see the first one's rows."""
 
 CAST = (ALICE, BOB, CHARLIE, WANG, ZHAO, LI, QIAN, SUN, ZHOU)
+
+FENG = Person("feng", "冯师傅", "13800000016", "guard")
+"""A guard of the demo company at one station only; who makes the person says which."""
+WU = Person("wu", "吴师傅", "13800000022", "guard", OTHER_COMPANY)
+ZHENG = Person("zheng", "郑单元长", "13800000023", "lead", OTHER_COMPANY)
+HE = Person("he", "何检查", "13800000024", "inspector", OTHER_COMPANY)
+OTHER_STAFF = (ZHOU, WU, ZHENG, HE)
+"""Every role at the other company."""
