@@ -163,7 +163,7 @@ class OnSite(Controller):
         status_code=200,
         operation_id="decideSuspension",
         summary="Lift or uphold a suspension",
-        description="Decides an open appeal too; the resident is told. The reason is kept on record.",
+        description="For leads and operators. Decides an open appeal too; the resident is told. The reason is recorded.",
         responses=answers(Unauthenticated, StaffOnly, NotFound),
     )
     async def decide(self, staff: Staff, suspension_id: UUID, data: AppealDecision, now: datetime) -> None:

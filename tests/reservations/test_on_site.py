@@ -11,7 +11,7 @@ from backend.core import db
 from backend.core.auth import Tokens
 from backend.core.services import Services
 from backend.reservations.service import bookings
-from tests.cast import WANG, ZHOU
+from tests.cast import WANG, ZHAO, ZHOU
 from tests.factories.accounts import log_in
 from tests.factories.bays import camera_says, command_names, lock_says
 from tests.factories.charging import add_charging_scene, idle
@@ -84,7 +84,13 @@ class TestAGuard:
         assert seen.checked_in_by == "staff"
 
     async def test_lifts_a_suspension_that_was_appealed(
-        self, api: httpx.AsyncClient, scene: Scene, alice: dict[str, str], wang: dict[str, str], now: datetime
+        self,
+        api: httpx.AsyncClient,
+        scene: Scene,
+        alice: dict[str, str],
+        wang: dict[str, str],
+        services: Services,
+        now: datetime,
     ) -> None:
         for day in range(3):
             at = now - timedelta(days=3 - day)
@@ -96,14 +102,17 @@ class TestAGuard:
             answer = await api.post("/v1/me/suspension/appeal", json={"text": "The gate was shut."}, headers=alice)
             assert answer.status_code == status
         assert b"gate" not in await db.fetchval("SELECT text_cipher FROM suspension_appeal")
-        (listed,) = (await api.get("/v1/staff/suspensions", headers=wang)).json()["items"]
+        zhao = (await log_in(ZHAO, services=services, now=now)).headers
+        assert (await api.get("/v1/staff/suspensions", headers=wang)).status_code == 403
+        (listed,) = (await api.get("/v1/staff/suspensions", headers=zhao)).json()["items"]
         assert listed["appealed_at"] is not None
         assert (listed["appeal_text"], listed["no_shows"]) == ("The gate was shut.", 3)
         assert "appeal_text" not in (await api.get("/v1/me/suspension", headers=alice)).json()
         path = f"/v1/staff/suspensions/{listed['id']}/decide"
-        assert (await api.post(path, json={"reason": "it was shut"}, headers=wang)).status_code == 200
+        assert (await api.post(path, json={"reason": "it was shut"}, headers=wang)).status_code == 403
+        assert (await api.post(path, json={"reason": "it was shut"}, headers=zhao)).status_code == 200
         assert (await api.get("/v1/me/suspension", headers=alice)).status_code == 404
-        assert (await api.post(path, json={"reason": "it was shut"}, headers=wang)).status_code == 404
+        assert (await api.post(path, json={"reason": "it was shut"}, headers=zhao)).status_code == 404
         await book(scene.alice, scene.place, now=now, starts_at=now + HOUR)
 
     async def test_needs_a_reason(

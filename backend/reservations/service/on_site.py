@@ -23,6 +23,8 @@ from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
 
 HANDLERS: tuple[Role, ...] = ("guard", "lead", "operator")
+DECIDERS: tuple[Role, ...] = ("lead", "operator")
+"""Who decides about residents: guards may work for the property company, and an appeal is not written for them."""
 BOTH_ZONES: moving.Zones = frozenset({"resident", "public"})
 
 
@@ -121,7 +123,7 @@ async def check_in(*, staff: Staff, reservation_id: UUID, reason: str, now: date
 
 async def list_suspensions(*, staff: Staff, now: datetime, limit: int) -> list[SuspensionView]:
     """Return the suspensions in force of the caller's companies, those with an open appeal first."""
-    return await suspensions.list_in_force(sorted(staff.company_ids(*HANDLERS)), now, limit)
+    return await suspensions.list_in_force(sorted(staff.company_ids(*DECIDERS, "inspector")), now, limit)
 
 
 def appeal_text(view: SuspensionView) -> str | None:
@@ -130,10 +132,11 @@ def appeal_text(view: SuspensionView) -> str | None:
 
 
 async def lift_suspension(*, staff: Staff, suspension_id: UUID, reason: str, lift: bool, now: datetime) -> None:
-    """Lift a suspension, or refuse the appeal against it; raises NotFound, also for another company's or a past one."""
+    """Lift a suspension, or refuse the appeal against it; raises StaffOnly, NotFound (another company's or past)."""
+    staff.company_ids(*DECIDERS)
     async with db.transaction():
         found = await suspensions.find_in_force(suspension_id, now)
-        if found is None or not staff.may(*HANDLERS, operator_company_id=found.operator_company_id):
+        if found is None or not staff.may(*DECIDERS, operator_company_id=found.operator_company_id):
             raise NotFound(kind="suspension")
         if lift:
             await suspensions.lift(suspension_id, staff.account_id, reason, now)
