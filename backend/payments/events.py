@@ -1,5 +1,6 @@
 """What happened to money."""
 
+from datetime import date
 from uuid import UUID
 
 from backend.core.jobs import Event
@@ -30,3 +31,12 @@ class RefundFailed(Event, frozen=True, kw_only=True):
     order_id: UUID
     amount_fen: int
     provider_state: str
+
+
+class BillDiffered(Event, frozen=True, kw_only=True):
+    """A day's bill of the provider does not agree with our books; a person must look."""
+
+    operator_company_id: UUID
+    merchant_no: str
+    day: date
+    differences: int

@@ -6,11 +6,12 @@ from uuid import UUID
 
 import structlog
 
-from backend.core import audit, db
+from backend.core import audit, db, jobs
 from backend.core.clock import BEIJING
 from backend.core.errors import GatewayError, NotFound
 from backend.core.services import Services
 from backend.payments import store_bills
+from backend.payments.events import BillDiffered
 from backend.payments.gateways import Merchant, PaymentGateways, ProviderBill
 from backend.payments.rules import ledger as ledger_rules
 from backend.payments.rules.reconciling import REFUND_LAG, BookEntry, Difference, compare
@@ -97,6 +98,16 @@ async def reconcile(*, merchant: Merchant, day: date, services: Services, now: d
             now=now,
             operator_company_id=merchant.operator_company_id,
         )
+        if differences:
+            await jobs.emit(
+                BillDiffered(
+                    operator_company_id=merchant.operator_company_id,
+                    merchant_no=merchant.merchant_no,
+                    day=day,
+                    differences=len(differences),
+                ),
+                now=now,
+            )
     if differences:
         log.error("bill_differs", merchant=merchant.merchant_no, day=day.isoformat(), differences=len(differences))
     return differences
