@@ -31,12 +31,14 @@ from backend.discovery.schemas import (
     LiveOut,
     NearbyOut,
     StationOut,
+    ZoneChangeOut,
     connector_out,
 )
 from backend.discovery.service.board import Board
 from backend.discovery.service.nearby import MeasuredFrom, encode_found, find_nearby, price_now, wait_of
 from backend.discovery.service.pictures import StationPicture
 from backend.discovery.service.watch import Moment, watch_station
+from backend.reservations.service import zones
 from backend.stations import service as stations
 from backend.tariffs.rules.bands import BEIJING
 from backend.tariffs.service import NoTariff
@@ -177,6 +179,15 @@ class Discovery(Controller):
                 price=price_now(picture, now),
                 wait_s=wait_of(picture, now=now),
                 user_class="agreement" if mine else "market",
+                zone_changes=[
+                    ZoneChangeOut(
+                        bay=change.bay_code,
+                        zone_from=change.zone_from,
+                        zone_to=change.zone_to,
+                        effective_at=change.effective_at,
+                    )
+                    for change in await zones.announced(station_id=place.id)
+                ],
             ),
         )
 

@@ -57,6 +57,15 @@ class NearbyOut(msgspec.Struct, kw_only=True):
     coord: Annotated[Literal["gcj02"], Meta(description="Datum of every point in the answer")]
 
 
+class ZoneChangeOut(msgspec.Struct, kw_only=True):
+    """A bay that goes to the other painted zone on a date."""
+
+    bay: Annotated[str, Meta(description="Code of the bay")]
+    zone_from: Literal["resident", "public"]
+    zone_to: Literal["resident", "public"]
+    effective_at: Annotated[datetime, Meta(tz=True, description="From when on")]
+
+
 class StationOut(msgspec.Struct, kw_only=True):
     """One station now."""
 
@@ -80,6 +89,7 @@ class StationOut(msgspec.Struct, kw_only=True):
     price: PriceNow | None
     wait_s: int | None
     user_class: Literal["agreement", "market"]
+    zone_changes: Annotated[list[ZoneChangeOut], Meta(description="Painted zones that change, the first first")] = []
 
 
 class ConnectorOut(msgspec.Struct, kw_only=True):

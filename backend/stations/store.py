@@ -9,13 +9,14 @@ import msgspec
 
 from backend.core import db
 from backend.core.ids import new_id
-from backend.stations.rules.settings import StationSettings
+from backend.stations.rules.settings import StationSettings, opening_hours
 from backend.stations.rules.topology import BayView, CommunityView, ConnectorView, DeviceView, HomeView, StationView
 
 
 def _station(row: asyncpg.Record) -> StationView:
     fields = dict(row)
-    fields["settings"] = msgspec.json.decode(row["settings"], type=StationSettings)
+    settings = fields["settings"] = msgspec.json.decode(row["settings"], type=StationSettings)
+    fields["opening_hours"] = opening_hours(settings) or row["opening_hours"]
     return StationView(**fields)
 
 

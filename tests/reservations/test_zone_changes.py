@@ -179,6 +179,8 @@ class TestAnApprovedChange:
             "public",
         )
         assert shown["effective_at"] == change["effective_at"]
+        station = (await api.get(f"/v1/stations/{scene.place.station.id}")).json()
+        assert [change["bay"] for change in station["zone_changes"]] == [scene.place.ac.bay.code]
 
     async def test_sells_no_slot_that_reaches_past_it(
         self, api: httpx.AsyncClient, scene: Scene, who: Who, now: datetime

@@ -242,3 +242,5 @@ class TestJoining:
         answer = await self.ask(api, scene, charlie, qr=scene.place.public.connector.qr)
         assert (answer.status_code, answer.json()["code"]) == (409, "station_closed")
         assert "12:00" in answer.json()["detail"]
+        shown = (await api.get(f"/v1/stations/{scene.place.station.id}")).json()
+        assert shown["opening_hours"] == "12:00-20:00"

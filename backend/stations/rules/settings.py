@@ -72,3 +72,12 @@ class StationSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=F
             if getattr(self, name) >= 1440
         )
         return found
+
+
+def opening_hours(settings: StationSettings) -> str | None:
+    """Return the hours that bookings, queues and walk-ups keep, as people read them; None where it never closes, and
+    what the operator wrote is shown.
+    """
+    if settings.open_from_min == settings.open_to_min:
+        return None
+    return "-".join(f"{m // 60:02d}:{m % 60:02d}" for m in (settings.open_from_min, settings.open_to_min))
