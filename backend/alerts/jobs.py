@@ -20,6 +20,7 @@ from backend.alerts.service import (
     blocked_bays,
     devices,
     incidents,
+    power,
     put_car_limits,
     residents,
     sessions_over,
@@ -40,6 +41,7 @@ from backend.stations import service as stations
 from backend.telemetry.events import (
     CameraDangerSeen,
     ChargerEventReported,
+    CommandAcknowledged,
     ConnectorStatusChanged,
     CriticalSample,
     DeviceCameBack,
@@ -95,10 +97,18 @@ async def charger_reported(event: ChargerEventReported, job: JobContext) -> None
                 temp_limit_c=limits.temp_limit_c,
                 cell_v_limit=limits.cell_v_limit,
                 capacity_wh=limits.capacity_wh,
+                current_limit_a=limits.current_limit_a,
             )
         await put_car_limits(connector_id=event.connector_id, car=car, at=event.occurred_at, now=job.now)
         return
     await devices.hear(rules=CHARGER_WORDS, word=event.code, event=event, now=job.now, connector_id=event.connector_id)
+
+
+@JOBS.on(CommandAcknowledged)
+async def limit_taken(event: CommandAcknowledged, job: JobContext) -> None:
+    """A charger took a limit of its power: it is the offer from now on."""
+    if event.name == "set_limit" and event.ok:
+        await power.note_limit(device_id=event.device_id, args=event.args, at=event.received_at, now=job.now)
 
 
 @JOBS.on(ConnectorStatusChanged)

@@ -46,6 +46,9 @@ class WatchRow(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, dict[str, int | str | None]]
     start_meter_wh: int | None
     car: CarLimits | None
+    limit_w: int | None = None
+    limit_until: datetime | None = None
+    limit_at: datetime | None = None
 
 
 class BlockedBayRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +180,9 @@ async def list_watches(connector_ids: Sequence[UUID]) -> dict[UUID, WatchRow]:
             counters=msgspec.json.decode(row["counters"]),
             start_meter_wh=row["start_meter_wh"],
             car=_car(row["car_limits"]),
+            limit_w=row["limit_w"],
+            limit_until=row["limit_until"],
+            limit_at=row["limit_at"],
         )
         for row in rows
     }
@@ -219,6 +225,25 @@ async def save_car_limits(connector_id: UUID, car: CarLimits | None, at: datetim
         """,
         connector_id,
         said,
+        at,
+        now,
+    )
+
+
+async def save_limit(connector_id: UUID, limit_w: int, until: datetime | None, at: datetime, now: datetime) -> None:
+    """Keep the newest limit that the charger acknowledged for a connector."""
+    await db.execute(
+        """
+        INSERT INTO connector_watch_state AS kept
+            (connector_id, boot, seq, counters, limit_w, limit_until, limit_at, updated_at)
+        VALUES ($1, -1, -1, '{}'::jsonb, $2, $3, $4, $5)
+        ON CONFLICT (connector_id) DO UPDATE SET limit_w = excluded.limit_w, limit_until = excluded.limit_until,
+            limit_at = excluded.limit_at, updated_at = excluded.updated_at
+            WHERE kept.limit_at IS NULL OR kept.limit_at <= excluded.limit_at
+        """,
+        connector_id,
+        limit_w,
+        until,
         at,
         now,
     )

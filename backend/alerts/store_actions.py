@@ -10,7 +10,7 @@ from asyncpg import Record
 from backend.core import db
 from backend.core.ids import new_id
 
-ActionKind: TypeAlias = Literal["stop_session", "lower_lock", "cut_power"]
+ActionKind: TypeAlias = Literal["stop_session", "lower_lock", "cut_power", "restore_power"]
 ActionStatus: TypeAlias = Literal["asked", "seen", "failed"]
 
 

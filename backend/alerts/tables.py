@@ -132,6 +132,9 @@ class ConnectorWatchState(Table, tablename="connector_watch_state"):
     start_meter_wh = BigInt(null=True, default=None)
     car_limits = JSONB(null=True, default=None)
     car_limits_at = Timestamptz(null=True, default=None)
+    limit_w = BigInt(null=True, default=None, help_text="the newest set_limit that the charger acknowledged")
+    limit_until = Timestamptz(null=True, default=None)
+    limit_at = Timestamptz(null=True, default=None)
     updated_at = Timestamptz()
 
 
@@ -191,7 +194,7 @@ class IncidentAction(Table, tablename="incident_action"):
 
     id = UUID(primary_key=True, default=new_id)
     incident_id = UUID(default=None)
-    kind = Varchar(length=16, help_text="stop_session | lower_lock | cut_power")
+    kind = Varchar(length=16, help_text="stop_session | lower_lock | cut_power | restore_power")
     target_id = UUID(default=None, help_text="the session, the bay or the connector")
     status = Varchar(length=10, default="asked")
     attempts = Integer(default=1)

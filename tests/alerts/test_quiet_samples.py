@@ -161,6 +161,8 @@ CARS: list[CarLimits | None] = [
     CarLimits("lfp", temp_limit_c=50, cell_v_limit=3.7, capacity_wh=5000),
     CarLimits("ncm", temp_limit_c=300, cell_v_limit=0),
     CarLimits("lfp"),
+    CarLimits("lfp", current_limit_a=100),
+    CarLimits("lfp", current_limit_a=500),
 ]
 
 

@@ -273,6 +273,15 @@ class TestPowerBelowHalfOfTheOffer:
         said = run(self.watch(), *self.slow(power_w=29_000), *back)
         assert said == [("charge_slow", "raised", "info"), ("charge_slow", "cleared", "info")]
 
+    def test_is_measured_by_what_the_car_asks_for_at_most_and_by_a_limit_of_ours(self) -> None:
+        small = ConnectorWatch("dc", car=CarLimits("lfp", current_limit_a=100), offer_w=60_000)  # 40 kW at 400 V
+        assert run(small, *self.slow(power_w=21_000)) == []
+        small = ConnectorWatch("dc", car=CarLimits("lfp", current_limit_a=100), offer_w=60_000)
+        assert run(small, *self.slow(power_w=19_000)) == [("charge_slow", "raised", "info")]
+        limited = self.watch()
+        limited.set_offer(30_000)
+        assert run(limited, *self.slow(power_w=16_000)) == []
+
     def test_is_told_on_ac_too(self) -> None:
         samples = [replace(s, battery=None) for s in self.slow(power_w=3000)]
         assert run(self.watch("ac"), *samples) == [("charge_slow", "raised", "info")]

@@ -30,6 +30,7 @@ class CarLimits:
     temp_limit_c: float | None = None
     cell_v_limit: float | None = None
     capacity_wh: int | None = None
+    current_limit_a: float | None = None
 
 
 CREDIBLE: dict[str, tuple[float, float]] = {"temp_limit_c": (35.0, 90.0), "cell_v_limit": (2.0, 4.6)}

@@ -64,6 +64,7 @@ class Trail:
     fingerprint_since: float = 0.0
     soc_step: float = 0.0
     offer_w: int | None = None
+    car_limit_a: float | None = None
     slow_since: float | None = None
 
     def take(self, sample: Sample) -> bool:
@@ -96,17 +97,27 @@ class Trail:
 
     def _follow_power(self, sample: Sample, at: float) -> None:
         battery = sample.battery
-        tapers = battery is not None and battery.soc_pct >= TAPER_FROM_SOC_PCT
-        slow = (
-            self.offer_w is not None
-            and sample.status == "charging"
-            and not tapers
-            and sample.power_w < self.offer_w / 2
-        )
+        if battery is None:
+            slow = self.is_slow(sample.status, sample.power_w, None, 0.0)
+        else:
+            slow = self.is_slow(sample.status, sample.power_w, battery.soc_pct, battery.pack_v)
         if not slow:
             self.slow_since = None
         elif self.slow_since is None:
             self.slow_since = at
+
+    def is_slow(self, status: str, power_w: int, soc_pct: float | None, pack_v: float) -> bool:
+        """Whether less than half of the offer flows, where a battery does not taper by itself.
+
+        The offer is what the connector can, a limit that its charger took (`set_limit`), or what the car asked for at
+        most (its current limit at the voltage of its pack), whichever is least.
+        """
+        if self.offer_w is None or status != "charging" or (soc_pct is not None and soc_pct >= TAPER_FROM_SOC_PCT):
+            return False
+        offer = float(self.offer_w)
+        if soc_pct is not None and self.car_limit_a is not None and self.car_limit_a > 0:
+            offer = min(offer, self.car_limit_a * pack_v)
+        return power_w < offer / 2
 
 
 def is_temp(value: float) -> bool:

@@ -16,7 +16,6 @@ from backend.alerts.rules.quantities import (
     CELL_RANGE_V,
     JUMP_MIN_SPAN_S,
     POWER_FLOWS_W,
-    TAPER_FROM_SOC_PCT,
     TEMP_RANGE_C,
     Trail,
 )
@@ -142,11 +141,8 @@ def stays_quiet(bounds: Bounds, trail: Trail, car: CarLimits | None, at: float, 
     if cabinet is not None and not COLDEST_C <= cabinet < bounds.cabinet_c:
         return False
     charging = status == "charging"
-    if (
-        charging
-        and trail.offer_w is not None
-        and power < trail.offer_w / 2
-        and (bms is None or bms.soc_pct < TAPER_FROM_SOC_PCT)
+    if charging and trail.is_slow(
+        status, power, None if bms is None else bms.soc_pct, 0.0 if bms is None else bms.pack_v
     ):
         return False
     if (

@@ -24,7 +24,12 @@ STATES: dict[str, str] = {
     "unreachable": "无可用地址",
 }
 CHANNELS: dict[str, str] = {"push": "推送", "sms": "短信", "voice": "语音电话", "wechat": "微信", "inbox": "站内信"}
-ACTIONS: dict[str, str] = {"stop_session": "停止充电", "lower_lock": "降下地锁", "cut_power": "切断输出"}
+ACTIONS: dict[str, str] = {
+    "stop_session": "停止充电",
+    "lower_lock": "降下地锁",
+    "cut_power": "切断输出",
+    "restore_power": "恢复输出",
+}
 WORDS: dict[str, str] = {
     "acknowledged": "确认事件",
     "action_failed": "通知人工处置",

@@ -145,7 +145,11 @@ class ConnectorWatch:
 
     def __post_init__(self) -> None:
         self.trail.offer_w = self.offer_w
+        self._take_current_limit()
         self._compile()
+
+    def _take_current_limit(self) -> None:
+        self.trail.car_limit_a = None if self.car is None else self.car.current_limit_a
 
     def _compile(self) -> None:
         self.rules = compile_rules(kind=self.kind, car=self.car, overrides=self.overrides)
@@ -159,7 +163,12 @@ class ConnectorWatch:
         """Take the limits of the car that has just been connected, or none."""
         if car != self.car:
             self.car = car
+            self._take_current_limit()
             self._compile()
+
+    def set_offer(self, offer_w: int) -> None:
+        """Take the power that is offered from now on."""
+        self.offer_w = self.trail.offer_w = offer_w
 
     def set_overrides(self, overrides: Mapping[str, Mapping[str, float]]) -> None:
         """Take other numbers of the company or station; what is raised stays raised and clears by the new ones."""

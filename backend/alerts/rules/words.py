@@ -33,6 +33,7 @@ REASONS: dict[str, str] = {
     "lock_raise_error": "地锁升起故障 lock does not rise",
     "meter_frozen": "电表停走 meter frozen",
     "person_in_danger": "险区有人 person in the danger area",
+    "power_not_restored": "充电桩未恢复输出 charger does not take its power back",
     "sensor_impossible": "传感器数值异常 impossible sensor value",
     "sensor_stuck": "传感器卡滞 sensor stuck",
     "smoke_alarm": "烟感报警 smoke alarm",

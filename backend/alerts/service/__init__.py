@@ -22,16 +22,19 @@ from backend.stations import service as stations
 from backend.telemetry.service import Sample
 
 REFRESH_AFTER = timedelta(seconds=10)
-"""How old what is known of a car's own limits and of the station's numbers may be while a DC session runs."""
+"""How old what is known of a car's own limits and of the station's numbers may be while a session runs."""
 
 
 class Watched:
     """The watch of a connector, whose it is, and when what it is judged by was read."""
 
-    __slots__ = ("connector_id", "read_at", "station_id", "watch")
+    __slots__ = ("connector_id", "max_power_w", "read_at", "station_id", "watch")
 
-    def __init__(self, *, connector_id: UUID, station_id: UUID, watch: ConnectorWatch, read_at: datetime) -> None:
+    def __init__(
+        self, *, connector_id: UUID, station_id: UUID, watch: ConnectorWatch, max_power_w: int, read_at: datetime
+    ) -> None:
         self.connector_id = connector_id
+        self.max_power_w = max_power_w
         self.station_id = station_id
         self.watch = watch
         self.read_at = read_at
@@ -58,7 +61,7 @@ class SampleEvaluator:
         due = {
             sample.connector_id: sample.station_id
             for sample, watched in zip(samples, placed, strict=True)
-            if watched is None or (watched.read_at <= stale and sample.reading.bms is not None)
+            if watched is None or (watched.read_at <= stale and sample.reading.status == "charging")
         }
         if due:
             await self._refresh(due, now)
@@ -85,7 +88,7 @@ class SampleEvaluator:
         return len(findings)
 
     async def _refresh(self, due: Mapping[UUID, UUID], now: datetime) -> None:
-        """Make the watches of new connectors, and renew what DC sessions under way are judged by.
+        """Make the watches of new connectors, and renew what sessions under way are judged by.
 
         `due` is the station of each connector.
         """
@@ -101,11 +104,16 @@ class SampleEvaluator:
                 if (row := rows.get(connector_id)) is not None:
                     watch.load(row.counters, newest=(row.boot, row.seq), start_meter=row.start_meter_wh)
                 self._watched[connector_id] = Watched(
-                    connector_id=connector_id, station_id=station_id, watch=watch, read_at=now
+                    connector_id=connector_id,
+                    station_id=station_id,
+                    watch=watch,
+                    max_power_w=connector.max_power_w,
+                    read_at=now,
                 )
         for connector_id in due:
             watched, row = self._watched[connector_id], rows.get(connector_id)
             watched.watch.set_car(None if row is None else row.car)
+            watched.watch.set_offer(_offered(watched.max_power_w, row, now))
             watched.read_at = now
 
     async def _take_new_numbers(self, now: datetime) -> None:
@@ -123,6 +131,13 @@ class SampleEvaluator:
                 overrides[watched.station_id] = await thresholds.overrides_for(station=station)
             watched.watch.set_overrides(overrides[watched.station_id])
         self._revision = revision
+
+
+def _offered(max_power_w: int, row: WatchRow | None, now: datetime) -> int:
+    """What a connector offers: its own power, or less while a limit that its charger took is in force."""
+    if row is None or row.limit_w is None or (row.limit_until is not None and row.limit_until <= now):
+        return max_power_w
+    return min(max_power_w, row.limit_w)
 
 
 def _row(watched: Watched) -> WatchRow:

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from backend.alerts import store_actions, store_incidents
+from backend.alerts import store, store_actions, store_incidents
+from backend.alerts.events import TaskChanged
 from backend.alerts.rules.incidents import HANDLED
+from backend.alerts.rules.words import reason_of
 from backend.alerts.service import duty
 from backend.alerts.store_actions import ActionKind, ActionView
 from backend.alerts.store_incidents import IncidentView
@@ -53,11 +55,16 @@ async def look(*, action_id: UUID, now: datetime) -> None:
             return
         if await _has_effect(action):
             await _settle(action, "seen", now)
-        elif incident.status not in HANDLED:
+        elif action.kind == "restore_power" and await _is_cut_again(action, incident):
+            await _settle(action, "failed", now)
+        elif incident.status not in HANDLED and action.kind != "restore_power":
             await _settle(action, "failed", now)  # people have ended the incident: nothing is switched behind them
         elif action.attempts >= MAX_ATTEMPTS:
             await _settle(action, "failed", now)
-            await _call_for_hands(action, incident, now)
+            if action.kind == "restore_power":
+                await _make_task(action, incident, now)
+            else:
+                await _call_for_hands(action, incident, now)
         else:
             await _ask_again(action, incident, now)
 
@@ -76,8 +83,48 @@ async def _has_effect(action: ActionView) -> bool:
         return session.id not in {s.id for s in running}
     if action.kind == "lower_lock":
         return (await bays.get_occupancy(bay_id=action.target_id)).lock_position in ("down", None)
+    if action.kind == "restore_power":
+        kept = (await store.list_watches([action.target_id])).get(action.target_id)
+        return (
+            kept is not None and kept.limit_at is not None and kept.limit_at >= action.asked_at and bool(kept.limit_w)
+        )
     state = (await telemetry.connector_states(connector_ids=[action.target_id])).get(action.target_id)
     return state is not None and state.online and (state.power_w or 0) < STILL_W
+
+
+async def _is_cut_again(action: ActionView, incident: IncidentView) -> bool:
+    """Whether another incident holds the power of the connector back by now: nobody gives it back behind that one."""
+    for kind in ("fire", "battery"):
+        other = await store_incidents.find_handled(
+            station_id=incident.station_id, kind=kind, connector_id=action.target_id
+        )
+        if other is not None and other.id != incident.id:
+            return True
+    return False
+
+
+async def _make_task(action: ActionView, incident: IncidentView, now: datetime) -> None:
+    """A charger that does not take its power back is a repair, not an emergency."""
+    connector = await stations.get_connector(connector_id=action.target_id)
+    task_id = await store_incidents.add_task(
+        operator_company_id=incident.operator_company_id,
+        station_id=incident.station_id,
+        kind="power_not_restored",
+        level="warning",
+        now=now,
+        detail={"reason": reason_of("power_not_restored"), "charger": connector.charger_code},
+    )
+    if task_id is not None:
+        await jobs.emit(
+            TaskChanged(
+                task_id=task_id,
+                operator_company_id=incident.operator_company_id,
+                station_id=incident.station_id,
+                status="open",
+                at=now,
+            ),
+            now=now,
+        )
 
 
 async def _ask_again(action: ActionView, incident: IncidentView, now: datetime) -> None:
@@ -107,7 +154,8 @@ async def _ask(action: ActionView, actor: str, now: datetime) -> None:
         args = {"connector": connector.number, "session_id": str(session_id), "reason": "safety"}
         await telemetry.send_command(device_code=connector.charger_code, name="stop", args=args, now=now, actor=actor)
     else:
-        args = {"connector": connector.number, "power_w": 0}
+        power_w = connector.max_power_w if action.kind == "restore_power" else 0
+        args = {"connector": connector.number, "power_w": power_w}
         await telemetry.send_command(
             device_code=connector.charger_code, name="set_limit", args=args, now=now, actor=actor
         )
@@ -139,4 +187,5 @@ KINDS: dict[ActionKind, str] = {
     "stop_session": "停止充电 stop charging",
     "lower_lock": "降下地锁 lower the lock",
     "cut_power": "切断输出 cut the power",
+    "restore_power": "恢复输出 give the power back",
 }
