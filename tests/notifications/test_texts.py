@@ -18,6 +18,8 @@ LONGEST = {
     "code": "123456",
     "connector": "12",
     "device": "烟感 YG-2048",
+    "count": 9_999,
+    "day": "2026-12-31",
     "difference_yuan": "1234.56",
     "energy_kwh": "120.55",
     "kind": "直流",
