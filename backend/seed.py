@@ -14,13 +14,16 @@ from uuid import UUID
 import msgspec
 
 from backend.accounts import service as accounts
+from backend.agreements.service import packages
 from backend.core import db
+from backend.core.auth import Grant, Staff
 from backend.payments.service import merchants as merchant_accounts
 from backend.stations import service as stations
 from backend.stations.rules.broker import matches_password
 from backend.stations.service import build, imports
 from backend.tariffs import service as tariffs
 from sandbox.demo import people, prices
+from sandbox.demo.packages import PACKAGES
 from sandbox.demo.people import PEOPLE, PRICE_AUTHORS
 from sandbox.demo.stations import OPENED_ON, SETTINGS, STATIONS, DemoStation, GunGroup, moved
 from sandbox.fleet.plan import (
@@ -51,7 +54,8 @@ def _say_nothing(what: str, done: int, total: int) -> None:
 
 def definition_digest() -> str:
     """Return what the demo's definitions hash to; a station's `source` carries it, so that a change is noticed."""
-    text = msgspec.json.encode([STATIONS, SETTINGS, PEOPLE, [prices.prices_of(c) for c in sorted(prices.SPANS)]])
+    price_lists = [prices.prices_of(supply_class) for supply_class in sorted(prices.SPANS)]
+    text = msgspec.json.encode([STATIONS, SETTINGS, PEOPLE, price_lists, PACKAGES])
     return "demo " + hashlib.sha256(text).hexdigest()[:16]
 
 
@@ -69,6 +73,7 @@ async def seed_demo(*, state_dir: Path, mqtt_url: str, now: datetime, on_progres
             file=STATIONS_FILE, now=now, on_progress=lambda d, t: on_progress("public stations", d, t)
         )
         await seed_prices(companies=companies, now=now)
+        await seed_packages(companies=companies, now=now)
         await seed_stations(
             companies=companies,
             passwords=known,
@@ -150,6 +155,24 @@ async def seed_prices(*, companies: dict[str, UUID], now: datetime) -> None:
             )
             await tariffs.approve_version(version_id=draft.id, company_ids=mine, actor_id=approver, now=now)
             await tariffs.publish_version(version_id=draft.id, company_ids=mine, actor_id=approver, now=now)
+
+
+async def seed_packages(*, companies: dict[str, UUID], now: datetime) -> None:
+    """Offer each company's packages, by two people; one that is there already, in any state, is left alone."""
+    by_key = {person.key: person for person in PEOPLE}
+    for code, company_id in companies.items():
+        author, approver = [
+            Staff(
+                account_id=await accounts.ensure_account(phone=by_key[key].phone, name=by_key[key].name, now=now),
+                grants=(Grant("operator", company_id),),
+            )
+            for key in PRICE_AUTHORS[code]
+        ]
+        known = {package.code for package in await packages.list_company_packages(staff=author)}
+        for draft in PACKAGES:
+            if draft.code not in known:
+                made = await packages.draft_package(staff=author, operator_company_id=company_id, draft=draft, now=now)
+                await packages.approve_package(staff=approver, package_id=made.id, now=now)
 
 
 async def seed_merchants(*, state_dir: Path, now: datetime) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend import seed
+from backend.agreements.service import packages
 from backend.core import db
 from backend.core.units import Point, distance_m
 from backend.stations import service as stations
@@ -55,6 +56,9 @@ class TestSeedDemo:
             "public stations": (1706, 1706),
             "pilot stations": (len(STATIONS), len(STATIONS)),
         }
+        offered = await packages.list_packages(at=now)
+        assert sorted({p.code for p in offered}) == ["bundle_200", "pay_as_you_go", "trial_30", "valley_150"]
+        assert len(offered) == 1 + 3 * await db.fetchval("SELECT count(*) FROM operator_company")
         plan = read_plan(path=tmp_path / "fleet.json")
         hashes = dict(line.split(":", 1) for line in (await stations.broker_access()).passwords.splitlines())
         devices = [

@@ -142,6 +142,16 @@ async def list_choices(*, agreement_ids: list[UUID]) -> list[Record]:
     )
 
 
+async def list_choosers(*, package_id: UUID, at: datetime) -> list[Record]:
+    """Return id and holder of the agreements in force that ever chose a package."""
+    return await db.fetch(
+        "SELECT DISTINCT a.id, a.account_id FROM agreement a JOIN agreement_package c ON c.agreement_id = a.id"
+        " WHERE c.package_id = $1 AND a.term @> $2::timestamptz ORDER BY a.id",
+        package_id,
+        at,
+    )
+
+
 async def find_choice_of_kind(*, account_id: UUID, operator_company_id: UUID, kind: str) -> UUID | None:
     """Return an agreement of this person with this company that ever had a package of this kind."""
     found: UUID | None = await db.fetchval(

@@ -173,6 +173,9 @@ class TestChoosingAPackage:
         await choose(api, scene, signed, package_id)
         withdrawn = await api.post(f"{PATH}/{package_id}/withdraw", headers=scene.li.headers)
         assert withdrawn.json()["status"] == "withdrawn"
+        inbox = (await api.get("/v1/inbox", headers=scene.alice.headers)).json()["items"]
+        [told] = [item["body"] for item in inbox if item["title"] == "Your package ends"]
+        assert "“Monthly bundle” is yours until 2026-06-30" in told or "“月度套餐” is yours until 2026-06-30" in told
         assert (await packages.chosen_of(agreement_id=signed.id, at=now)).present.id == package_id
         assert (await packages.chosen_of(agreement_id=signed.id, at=JULY)).present.kind == "pay_as_you_go"
         await api.post(f"/v1/agreements/{signed.id}/package/end", headers=scene.alice.headers)
