@@ -58,7 +58,7 @@ class TestSeedDemo:
         }
         offered = await packages.list_packages(at=now)
         assert sorted({p.code for p in offered}) == ["bundle_200", "pay_as_you_go", "trial_30", "valley_150"]
-        assert len(offered) == 1 + 3 * await db.fetchval("SELECT count(*) FROM operator_company")
+        assert len(offered) == 1 + 3 * len(seed.people.COMPANIES)
         plan = read_plan(path=tmp_path / "fleet.json")
         hashes = dict(line.split(":", 1) for line in (await stations.broker_access()).passwords.splitlines())
         devices = [
