@@ -8,10 +8,14 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 
+log = structlog.get_logger()
+
 JOB = "telemetry.device_message"
+REUSED = "msg_id_reused"
 
 _INSERT = """
     INSERT INTO device_message (device_id, station_id, kind, channel, msg_id, boot, seq, received_at, retained, payload,
@@ -21,6 +25,13 @@ _INSERT = """
     ON CONFLICT (device_id, msg_id) DO NOTHING
     RETURNING id
 """
+_REUSED = """
+    SELECT said.device_id, said.msg_id
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS said (device_id, msg_id, boot, seq)
+    JOIN device_message m USING (device_id, msg_id)
+    WHERE (m.boot, m.seq) IS DISTINCT FROM (said.boot, said.seq)
+"""
+"""Messages that were dropped as repeats although they are not: their device gave one msg_id to two of them."""
 _LETTERS = """
     INSERT INTO dead_letter (received_at, cause, detail, topic, device_id, size, payload_cipher)
     SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::int[], $7::bytea[])
@@ -81,12 +92,27 @@ async def store(
             payloads: list[bytes | None] = [msgspec.json.encode({"message_id": message_id}) for message_id in ids]
             queries = Queries(AsyncpgDriver(cast("asyncpg.Connection[asyncpg.Record]", connection)))
             await queries.enqueue([JOB] * len(ids), payloads, [0] * len(ids))
+        if len(ids) < len(ordered):
+            counts = (counts or Counter()) + Counter({REUSED: await _count_reused(connection, ordered)})
         if letters:
             await connection.execute(_LETTERS, *_columns(letters))
         if counts:
             causes = list(counts)
             await connection.execute(_COUNTS, causes, [counts[cause] for cause in causes], [now] * len(causes))
     return len(ids)
+
+
+async def _count_reused(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", rows: Sequence[Row]) -> int:
+    """How many of a batch, in which some were there already, share their msg_id with another message of their device.
+
+    The contract drops them; a device whose counter begins anew at each start would fall silent by it, so they are
+    counted (by each bridge that heard them) and named in the log.
+    """
+    columns = _columns([(row.device_id, row.msg_id, row.boot, row.seq) for row in rows])
+    reused = await connection.fetch(_REUSED, *columns)
+    if reused:
+        log.warning("msg_id_reused", devices=sorted({str(row["device_id"]) for row in reused}), messages=len(reused))
+    return len(reused)
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

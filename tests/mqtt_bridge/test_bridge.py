@@ -120,3 +120,14 @@ class TestRefused:
         assert [(j["entrypoint"], list(msgspec.json.decode(j["payload"]))) for j in jobs] == [
             ("telemetry.device_message", ["message_id"])
         ]
+
+    async def test_that_share_the_msg_id_of_another_message_are_dropped_and_counted(
+        self, bridge: Bridge, demo: DemoStation, send: Send
+    ) -> None:
+        """A device whose counter of msg_id begins anew at each start: the contract drops it, the operator sees it."""
+        code = demo.smoke.code
+        first = send("smoke", "event", code, msg_id="m-1", boot=1, seq=7)
+        await sort_and_store(bridge, first)
+        await sort_and_store(bridge, first, send("smoke", "event", code, msg_id="m-1", boot=2, seq=7))
+        assert await db.fetchval("SELECT count(*) FROM device_message") == 1
+        assert await db.fetch("SELECT cause, total FROM dead_letter_count") == [("msg_id_reused", 1)]
