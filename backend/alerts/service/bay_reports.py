@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.accounts import service as accounts
+from backend.agreements.service import cars
 from backend.alerts import store, store_incidents, store_reports
 from backend.alerts.events import TaskChanged
 from backend.alerts.rules.table import BY_CODE
@@ -37,20 +37,23 @@ async def follow(*, report_id: UUID, now: datetime) -> None:
         station = await stations.get_station(station_id=report.station_id)
         watched = await store.find_blocked(report.bay_id, lock=True)
         seen = await bays.get_occupancy(bay_id=report.bay_id)
-        vehicle = None
+        people: list[UUID] = []
         if seen.plate_hash is not None and (watched is None or watched.owner_told_at is None):
-            vehicle = await accounts.find_vehicle_by_plate_hash(plate_hash=seen.plate_hash)
-        if vehicle is None:
+            people = await cars.people_of_car(plate_hash=seen.plate_hash, at=now)
+        if not people:
             await _send_guard(report.id, report.bay_id, report.station_id, now)
             return
-        await notifications.notify(
-            recipient=vehicle.account_id,
-            event_key=f"bay-report:{report.bay_id}:{report.id}",
-            template="move_your_car",
-            params={"station": station.name},
-            safety=False,
-            now=now,
-        )
+        for person in people:
+            await notifications.notify(
+                recipient=person,
+                event_key=f"bay-report:{report.bay_id}:{report.id}",
+                template="move_your_car",
+                params={"station": station.name},
+                safety=False,
+                now=now,
+            )
+        if watched is not None:
+            await store.save_blocked(watched.id, {"owner_told_at": now})  # told once, whoever noticed the car first
         due_at = now + timedelta(seconds=station.settings.blocked_bay_after_s)
         await jobs.schedule("alerts.bay_report", BayReportDue(report_id), due_at=due_at, now=now)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.accounts import service as accounts
+from backend.agreements.service import cars
 from backend.alerts import store
 from backend.alerts.rules.blocked import BlockReason, why_blocked
 from backend.alerts.rules.table import BY_CODE
@@ -114,18 +114,17 @@ async def judge(*, bay_id: UUID, blocked_id: UUID, now: datetime) -> None:
 
 
 async def _tell_owner(blocked: BlockedBayRow, plate_hash: bytes | None, station_name: str, now: datetime) -> bool:
-    vehicle = None if plate_hash is None else await accounts.find_vehicle_by_plate_hash(plate_hash=plate_hash)
-    if vehicle is None:
-        return False
-    await notifications.notify(
-        recipient=vehicle.account_id,
-        event_key=f"blocked-bay:{blocked.id}",
-        template="move_your_car",
-        params={"station": station_name},
-        safety=False,
-        now=now,
-    )
-    return True
+    people = [] if plate_hash is None else await cars.people_of_car(plate_hash=plate_hash, at=now)
+    for person in people:
+        await notifications.notify(
+            recipient=person,
+            event_key=f"blocked-bay:{blocked.id}",
+            template="move_your_car",
+            params={"station": station_name},
+            safety=False,
+            now=now,
+        )
+    return bool(people)
 
 
 async def _watcher(bay: BayView) -> UUID | None:

@@ -116,7 +116,7 @@ async def _write_what_would_be_done(drill: IncidentView, station: StationView, n
     known = await telemetry.device_states(device_ids=[d.id for d in devices])
     silent = [d.code for d in devices if d.id not in known or not known[d.id].online]
     await would("devices_out_of_contact", count=len(silent), codes=silent[:50])
-    there = await residents.residents_there(station_id=station.id)
+    there = await residents.residents_there(station_id=station.id, now=now)
     expected = await residents.residents_expected(station_id=station.id, there=there, now=now)
     neighbours = await residents.count_neighbours(station_id=station.id)
     await would("would_tell_residents", there=len(there), expected=len(expected), neighbours=neighbours)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.accounts import service as accounts
+from backend.agreements.service import cars
 from backend.alerts import store_incidents
 from backend.alerts.rules.incidents import HANDLED
 from backend.alerts.store import AlertView
@@ -46,7 +46,7 @@ async def tell_residents(*, alert: AlertView, station: StationView, now: datetim
     """
     if alert.incident_id is None:
         return
-    there = await residents_there(station_id=station.id)
+    there = await residents_there(station_id=station.id, now=now)
     for template, told in (
         ("danger_stay_away", there),
         ("danger_nearby", await residents_expected(station_id=station.id, there=there, now=now)),
@@ -161,12 +161,10 @@ async def residents_expected(*, station_id: UUID, there: Sequence[UUID], now: da
     return list(dict.fromkeys(found))
 
 
-async def residents_there(*, station_id: UUID) -> list[UUID]:
+async def residents_there(*, station_id: UUID, now: datetime) -> list[UUID]:
     """The accounts whose cars are at the station: by their session, or by the plate a bay camera read."""
     found = [session.account_id for session in await sessions.cars_still_there(station_id=station_id)]
     for bay in (await bays.bay_occupancy(station_id=station_id)).values():
         if bay.state != "free" and bay.plate_hash is not None:
-            vehicle = await accounts.find_vehicle_by_plate_hash(plate_hash=bay.plate_hash)
-            if vehicle is not None:
-                found.append(vehicle.account_id)
+            found += await cars.people_of_car(plate_hash=bay.plate_hash, at=now)
     return list(dict.fromkeys(found))

@@ -139,8 +139,10 @@ async def start_session(
         )
         session_id = new_id()
         booking = await claims.current_reservation(connector_id=connector.id, at=now)
-        if booking is not None and booking.plate_hash != vehicle.plate_hash:
-            booking = None
+        if booking is not None and (
+            booking.plate_hash != vehicle.plate_hash or (booking.account_id != account_id and agreement is None)
+        ):
+            booking = None  # whoever typed the plate of a booking has no right to it (decision 010); its people have
         claim_id, limit_at = await _hold(
             connector, vehicle.plate_hash, booking, session_id, agreement is not None, departs_at, now
         )

@@ -13,8 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from backend.accounts import service as accounts
 from backend.agreements import service as agreements
+from backend.agreements.service import cars
 from backend.bays import service as bays
 from backend.core import db, jobs
 from backend.core.ids import new_id
@@ -81,10 +81,10 @@ async def record_arrival(
     """
     station = await stations.get_station(station_id=station_id)
     if account_id is None:
-        vehicle = await accounts.find_vehicle_by_plate_hash(plate_hash=plate_hash)
-        if vehicle is None:
+        people = await cars.people_of_car(plate_hash=plate_hash, at=at)
+        if not people:
             return None
-        account_id = vehicle.account_id
+        account_id = people[0]
     async with db.transaction():
         known = await store.find_open_arrival(station_id, plate_hash)
         if known is not None and known.reservation_id is None and at >= known.arrived_at + PASSED_AFTER:
