@@ -248,6 +248,25 @@ def try_rules(since: str, station: str | None, numbers: Path | None, version: UU
 
 
 @linli.group()
+def waits() -> None:
+    """Waits of arrivals."""
+
+
+@waits.command(name="check")
+@click.option("--station", required=True, help="Code of the station.")
+@click.option("--day", help="Day in Beijing, such as 2026-11-20; today if left out.")
+def check_waits(station: str, day: str | None) -> None:
+    """Recount stored waits from what cameras and chargers said.
+
+    For inspectors: the arithmetic is its own, and every wait that differs is named. Writes nothing; the exit code is 1
+    when one differs. Plates are forgotten after 30 days, so older waits have no evidence.
+    """
+    from backend.cli.waits import check_waits as run
+
+    _run(run(_settings(), station=station, day=day))
+
+
+@linli.group()
 def simulate() -> None:
     """Play the service's own rules on a virtual clock."""
 

@@ -221,6 +221,7 @@ def _rows(figures: WeekFigures) -> list[tuple[str, str]]:
         ("bookings made / impossible", f"{figures.bookings} / {figures.bookings_refused}"),
         ("bookings moved on arrival", str(figures.moved)),
         ("no-shows / suspensions", f"{figures.no_shows} / {figures.suspensions}"),
+        ("compensations owed", str(figures.compensations)),
         ("overstays / into the night", f"{figures.overstays} / {figures.overnight_overstays}"),
         ("charges a fault ended", str(figures.interrupted)),
         ("时长利用率 utilisation", percent(figures.utilisation_all, 1)),

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from backend.simulation.records import Arrival, Charge, WeekRun
+from backend.waiting.rules.fallback import owes_compensation
 
 HOUR = timedelta(hours=1)
 
@@ -19,6 +20,7 @@ class WeekFigures:
     Who gave up waiting counts as not served within the time, and the time until giving up as the wait, at least.
     `prediction_bias_s` is predicted less waited: positive where the service promises too long a wait. Who gave up is
     compared with the time after which it would have been their turn: those told of long waits are the ones who leave.
+    `compensations` are owed to residents who waited longer than promised, the last step of the fallback plan.
     """
 
     arrivals: int
@@ -39,6 +41,7 @@ class WeekFigures:
     interrupted: int
     no_shows: int
     suspensions: int
+    compensations: int
     overstays: int
     overnight_overstays: int
     predictions: int
@@ -84,6 +87,9 @@ def figures_of(run: WeekRun) -> WeekFigures:
         interrupted=sum(a.interrupted for a in run.arrivals),
         no_shows=sum(a.outcome == "no_show" for a in run.arrivals),
         suspensions=run.suspensions,
+        compensations=sum(
+            owes_compensation(user_class="agreement", wait_s=wait, promise_s=promise_s) for wait, _ in residents
+        ),
         overstays=sum(a.overstay_s > 0 for a in run.arrivals),
         overnight_overstays=sum(a.overnight for a in run.arrivals),
         predictions=len(errors),

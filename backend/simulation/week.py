@@ -7,7 +7,6 @@ are the same. People do what their trip says (`demand.Trip`); all chance is in t
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -18,16 +17,15 @@ from backend.reservations.rules.moves import Moving, decide_moves
 from backend.reservations.rules.periods import ceil_to
 from backend.reservations.rules.slots import day_slots, rank_places, refuse_slot
 from backend.reservations.rules.walk_ups import decide_walk_up
-from backend.reservations.rules.words import OPEN, BookingStatus, ClaimView
+from backend.reservations.rules.words import OPEN, BookingStatus
 from backend.simulation.demand import WEEK, Trip
-from backend.simulation.records import Arrival, Booking, Outcome, Queued, WeekRun
+from backend.simulation.queueing import Queueing
+from backend.simulation.records import Arrival, Booking, Outcome, WeekRun
 from backend.simulation.station import Gun, SimulatedStation
-from backend.simulation.world import FAULTS_PER_GUN, World
-from backend.waiting.rules.queue import Free, Waiting, in_order, match_offers
-from backend.waiting.rules.waits import may_use, predict_wait, wait_from, wait_seconds
+from backend.simulation.world import FAULTS_PER_GUN
+from backend.waiting.rules.queue import match_offers
+from backend.waiting.rules.waits import may_use, wait_from
 
-DRIVE_IN = timedelta(minutes=10)
-"""How long an accepted offer is kept (`waiting.service.queue.DRIVE_IN`)."""
 ALTERNATIVES_WITHIN = timedelta(hours=12)
 SHIFTS_UP_TO = timedelta(hours=2)
 """How far a resident shifts a wish to another slot; else the resident comes without a booking."""
@@ -35,7 +33,7 @@ MARGIN = 1.15
 """How much longer than the bare charge people book."""
 
 
-class Week(World):
+class Week(Queueing):
     """One week; `run` plays it to the end, until the last car has gone."""
 
     def __init__(
@@ -50,8 +48,6 @@ class Week(World):
     ) -> None:
         super().__init__(station, WeekRun(station, agreements, seed, starts_at, starts_at + WEEK))
         self._bookings: list[Booking] = []
-        self._queue: dict[UUID, Queued] = {}
-        self._given_up: dict[UUID, Queued] = {}
         self._no_shows: dict[bytes, list[datetime]] = defaultdict(list)
         self._suspended: dict[bytes, datetime] = {}
         self._here: set[bytes] = set()
@@ -308,18 +304,12 @@ class Week(World):
         free = self._free(arrival.user_class)
         for entry in self._wishes(arrival):
             left = list(free)
-            while pairs := match_offers([entry], left):
+            while pairs := match_offers([entry], left, now=self.now, residents_worst=self._residents_worst()):
                 if self._start_walk_up(arrival, self._guns[pairs[0][1]]):
                     return
                 left = [connector for connector in left if connector.id != pairs[0][1]]
         self._at(self.now + trip.patience, partial(self._lose_patience, arrival))
         self._enqueue(arrival)
-
-    def _wishes(self, arrival: Arrival) -> list[Waiting]:
-        """Return what somebody asks the queue for: the wanted kind first, then any, where the driver takes any."""
-        trip, entry_id = arrival.trip, UUID(int=arrival.trip.number)
-        wanted = Waiting(entry_id, arrival.user_class, trip.power, self.now)
-        return [wanted, replace(wanted, power=None)] if trip.takes_any and trip.power is not None else [wanted]
 
     def _start_walk_up(self, arrival: Arrival, gun: Gun) -> bool:
         holders = [c for c in self._book.on_connector(gun.id, now=self.now) if c.starts_at <= self.now < c.ends_at]
@@ -354,16 +344,6 @@ class Week(World):
 
     # Waiting
 
-    def _enqueue(self, arrival: Arrival) -> None:
-        entry = self._wishes(arrival)[-1]
-        self._queue[entry.id] = Queued(arrival, entry)
-        self._offer_free()
-
-    def _usable(self, arrival: Arrival) -> None:
-        """A connector is usable: the wait is over (an accepted offer ended it already)."""
-        if arrival.wait_s is None and arrival.counts_from is not None:
-            arrival.wait_s = wait_seconds(from_at=arrival.counts_from, usable_at=self.now)
-
     def _lose_patience(self, arrival: Arrival) -> None:
         queued = self._queue.get(UUID(int=arrival.trip.number))
         booking = next((b for b in self._bookings if b.arrival is arrival and b.waiting), None)
@@ -380,11 +360,6 @@ class Week(World):
         self._leave_site(arrival, "left")
         self._something_is_free()
 
-    def _dequeue(self, queued: Queued) -> None:
-        del self._queue[queued.entry.id]
-        if queued.offer is not None:
-            self._book.release(queued.offer.id, now=self.now)
-
     def _gone(self, arrival: Arrival) -> None:
         self._leave_site(arrival, "served")
 
@@ -393,72 +368,10 @@ class Week(World):
         arrival.left_at = self.now
         arrival.close(outcome)
 
-    def predicted_wait(self, arrival: Arrival) -> int | None:
-        """Return what a resident is told on arrival: of the guns the car takes, behind those who wait for them."""
-        wish = self._wishes(arrival)[-1]
-        waiting = (q.entry for q in self._queue.values() if q.offer is None and q.entry.user_class != "other")
-        ahead = sum(wish.power is None or entry.power in (None, wish.power) for entry in waiting)
-        usable = [usable_at for gun, usable_at in self._outlook() if wish.power in (None, gun.kind)]
-        return predict_wait(usable, ahead=ahead, now=self.now)
-
     def _something_is_free(self) -> None:
         for booking in [b for b in self._bookings if b.waiting]:
             self._serve_booking(booking)
         self._offer_free()
-
-    def _offer_free(self) -> None:
-        waiting = [q.entry for q in self._queue.values() if q.offer is None]
-        if not waiting and not self._given_up:
-            return
-        free = self._free("agreement")
-        self._note_turns(waiting, free)
-        for entry_id, connector_id in match_offers(in_order(waiting), free):
-            queued = self._queue[entry_id]
-            stands = timedelta(seconds=self._settings.offer_on_site_s)
-            queued.offer = self._book.claim(
-                self._guns[connector_id],
-                plate=queued.arrival.trip.vehicle,
-                starts_at=self.now,
-                ends_at=self.now + stands,
-                kind="offer",
-                now=self.now,
-            )
-            if queued.offer is not None:
-                answers_after = queued.arrival.trip.answers_after
-                answer = self._accept if answers_after < stands else self._miss
-                self._at(self.now + min(answers_after, stands), partial(answer, queued, queued.offer))
-
-    def _note_turns(self, waiting: list[Waiting], free: list[Free]) -> None:
-        """Note whose turn it would be of those who gave up: only so can what was predicted to them be judged."""
-        if not self._given_up or not free:
-            return
-        everybody = waiting + [q.entry for q in self._given_up.values()]
-        for entry_id, _ in match_offers(in_order(everybody), free):
-            gone = self._given_up.pop(entry_id, None)
-            if gone is not None and gone.arrival.counts_from is not None:
-                gone.arrival.turn_after_s = wait_seconds(from_at=gone.arrival.counts_from, usable_at=self.now)
-
-    def _accept(self, queued: Queued, offer: ClaimView) -> None:
-        if self._queue.get(queued.entry.id) is not queued or queued.offer is not offer:
-            return
-        kept = self._book.extend(offer, ends_at=self.now + DRIVE_IN, now=self.now)
-        if kept is None:
-            self._miss(queued, offer)
-            return
-        queued.offer, queued.accepted = kept, True
-        self._usable(queued.arrival)
-        gun = self._guns[kept.connector_id]
-        del self._queue[queued.entry.id]
-        if not self._start_walk_up(queued.arrival, gun):  # the time left until the next booking is too short
-            self._book.release(kept.id, now=self.now)
-            queued.arrival.wait_s = None
-            self._enqueue(queued.arrival)
-
-    def _miss(self, queued: Queued, offer: ClaimView) -> None:
-        """An offer nobody answered in time goes to the next; its driver joins again at the end."""
-        if self._queue.get(queued.entry.id) is queued and queued.offer is offer:
-            self._dequeue(queued)
-            self._enqueue(queued.arrival)
 
 
 def ceil_span(span: timedelta, step: timedelta) -> timedelta:

@@ -343,6 +343,17 @@ class TestNobodyComes:
         told = sorted(row["template"] for row in inbox)
         assert told == ["reservation_hold_ends", "reservation_no_show", "reservation_reminder"]
 
+    async def test_or_comes_and_does_not_charge_is_told_and_not_counted(
+        self, scene: Scene, booked: ReservationView
+    ) -> None:
+        await bookings.check_in(reservation_id=booked.id, means="app", now=booked.starts_at)
+        await bookings.lapse(reservation_id=booked.id, now=booked.ends_at)
+        row = await db.fetchrow("SELECT status, closed_reason, counts_as_no_show FROM reservation")
+        assert row is not None
+        assert tuple(row) == ("no_show", "unused", False)
+        inbox = await db.fetch("SELECT template FROM inbox_message WHERE recipient_id = $1", booked.account_id)
+        assert [row["template"] for row in inbox] == ["reservation_unused"]
+
     async def test_happens_once(self, booked: ReservationView) -> None:
         for _ in range(2):
             await bookings.lapse(reservation_id=booked.id, now=booked.hold_until)

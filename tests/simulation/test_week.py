@@ -212,6 +212,21 @@ class TestFigures:
         assert figures.utilisation_by_hour[10] == pytest.approx(0.5)
         assert sum(figures.utilisation_by_hour) == pytest.approx(0.5)
 
+    def test_others_get_their_turn_by_the_fairness_rule(self) -> None:
+        """One public gun, residents who keep coming, and one of the others who came before most of them."""
+        one = made_up(resident_dc=0, resident_ac=0, public_dc=1)
+        residents = [trip(f"r{n}", at_min=at) for n, at in enumerate((0, 2, 3, 4))]
+        run = simulate_week(one, Given(*residents, trip("o", at_min=1, resident=False)), faults_per_gun=0)
+        waits = {arrival.trip.vehicle: arrival.wait_s or 0 for arrival in run.arrivals}
+        assert all(arrival.outcome == "served" for arrival in run.arrivals)
+        assert waits[b"o"] < min(waits[b"r1"], waits[b"r2"], waits[b"r3"])
+
+    def test_compensations_are_owed_to_residents_who_waited_too_long(self) -> None:
+        one = made_up(resident_dc=1, resident_ac=0, public_dc=0)
+        leaver = trip("c", at_min=2, patience=timedelta(minutes=2))
+        figures = figures_of(simulate_week(one, Given(trip("a", at_min=0), trip("b", at_min=1), leaver)))
+        assert figures.compensations == 1
+
     def test_who_gave_up_counts_as_not_served_in_time(self) -> None:
         one = made_up(resident_dc=1, resident_ac=0, public_dc=0)
         leaver = trip("b", at_min=1, patience=timedelta(minutes=2))
