@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from backend.agreements.service import apply, packages, review, texts
 from backend.alerts.service import thresholds
+from backend.charging.service import tariff_corrections
 from backend.console import schemas
 from backend.console.service import acting
 from backend.console.tables import asked_at
@@ -21,6 +22,7 @@ from backend.core.errors import DomainError
 from backend.core.problems import choose_locale
 from backend.reservations.service import on_site
 from backend.tariffs import service as tariffs
+from backend.tariffs.service import lifecycle
 
 PRICES, AGREEMENTS, BOOKINGS, SAFETY = "价格 Prices", "协议 Agreements", "预约 Bookings", "安全 Safety"
 Work = Callable[[Staff, Any], Awaitable[str]]
@@ -76,6 +78,53 @@ async def _publish_tariff(staff: Staff, data: schemas.TariffForm) -> str:
         now=asked_at.get(),
     )
     return f"已发布 Published: {version.name}, {version.effective_from.isoformat()}"
+
+
+async def _retire_tariff(staff: Staff, data: schemas.TariffForm) -> str:
+    version = await lifecycle.retire_version(
+        version_id=data.version_id,
+        company_ids=staff.company_ids("operator"),
+        actor_id=staff.account_id,
+        now=asked_at.get(),
+    )
+    return f"已停用 Retired: {version.name}"
+
+
+async def _correct_tariff(staff: Staff, data: schemas.TariffCorrectionForm) -> str:
+    made = await tariff_corrections.propose(
+        company_ids=staff.company_ids("operator"),
+        version_id=data.version_id,
+        replacement_id=data.replacement_id,
+        reason=data.reason,
+        actor_id=staff.account_id,
+        role="platform",
+        now=asked_at.get(),
+    )
+    touched = await tariff_corrections.estimate(correction=made)
+    return f"待第二人复核 waits for a second person: {touched.orders} orders, {touched.difference_fen} fen ({made.id})"
+
+
+async def _approve_tariff_correction(staff: Staff, data: schemas.DecideTariffCorrectionForm) -> str:
+    made = await tariff_corrections.approve(
+        correction_id=data.correction_id,
+        company_ids=staff.company_ids("operator"),
+        actor_id=staff.account_id,
+        role="platform",
+        now=asked_at.get(),
+    )
+    return f"已批准，开始重新计费 Approved, orders are billed anew: {made.id}"
+
+
+async def _reject_tariff_correction(staff: Staff, data: schemas.RejectTariffCorrectionForm) -> str:
+    await tariff_corrections.reject(
+        correction_id=data.correction_id,
+        company_ids=staff.company_ids("operator"),
+        note=data.note,
+        actor_id=staff.account_id,
+        role="platform",
+        now=asked_at.get(),
+    )
+    return "已驳回 Rejected"
 
 
 async def _approve_package(staff: Staff, data: schemas.PackageForm) -> str:
@@ -181,6 +230,29 @@ def forms() -> list[FormConfig]:
             "发布已批准的价格版本；不可再修改。Publish an approved version; it is never edited after.",
             schemas.TariffForm,
             _publish_tariff,
+        ),
+        (
+            "Retire tariff version",
+            PRICES,
+            "停用未生效的版本，或由其他版本接替的版本。One that has not begun, or whose place others take.",
+            schemas.TariffForm,
+            _retire_tariff,
+        ),
+        (
+            "Correct orders of tariff",
+            PRICES,
+            "误发布的版本：其订单按另一版本重新计费，须第二人复核。"
+            "For a mispublished version: its orders are billed by another one, once a second person says yes.",
+            schemas.TariffCorrectionForm,
+            _correct_tariff,
+        ),
+        ("Approve tariff correction", PRICES, second, schemas.DecideTariffCorrectionForm, _approve_tariff_correction),
+        (
+            "Reject tariff correction",
+            PRICES,
+            "价格更正不予通过。Say no to a correction.",
+            schemas.RejectTariffCorrectionForm,
+            _reject_tariff_correction,
         ),
         ("Approve package", AGREEMENTS, second, schemas.PackageForm, _approve_package),
         (

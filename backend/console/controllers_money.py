@@ -8,10 +8,9 @@ from backend.charging.service import corrections, orders
 from backend.charging.service.orders import OrderView
 from backend.console import schemas
 from backend.console.controllers_forms import Work, form
-from backend.console.service import acting
 from backend.console.tables import asked_at
 from backend.core.auth import Staff
-from backend.payments.service import refunds
+from backend.payments.service import limits, refunds
 
 MONEY = "资金 Money"
 ROLE = "platform"
@@ -22,8 +21,6 @@ async def _order(staff: Staff, order_id: object) -> OrderView:
 
 
 async def _request_refund(staff: Staff, data: schemas.RefundForm) -> str:
-    order = await _order(staff, data.order_id)
-    await acting.check_two_hands(operator_company_id=order.operator_company_id, account_id=staff.account_id)
     made = await refunds.request_refund(
         company_ids=staff.company_ids("operator"),
         amount_fen=data.amount_fen,
@@ -61,11 +58,9 @@ async def _reject_refund(staff: Staff, data: schemas.RequestNoteForm) -> str:
 
 
 async def _correct_energy(staff: Staff, data: schemas.CorrectionForm) -> str:
-    order = await _order(staff, data.order_id)
-    await acting.check_two_hands(operator_company_id=order.operator_company_id, account_id=staff.account_id)
     bands = {"sharp": data.sharp_wh, "peak": data.peak_wh, "flat": data.flat_wh, "valley": data.valley_wh}
     made = await corrections.propose(
-        order=order,
+        order=await _order(staff, data.order_id),
         reason=data.reason,
         actor_id=staff.account_id,
         role=ROLE,
@@ -76,10 +71,8 @@ async def _correct_energy(staff: Staff, data: schemas.CorrectionForm) -> str:
 
 
 async def _correct_overstay(staff: Staff, data: schemas.OverstayForm) -> str:
-    order = await _order(staff, data.order_id)
-    await acting.check_two_hands(operator_company_id=order.operator_company_id, account_id=staff.account_id)
     made = await corrections.propose(
-        order=order,
+        order=await _order(staff, data.order_id),
         reason=data.reason,
         actor_id=staff.account_id,
         role=ROLE,
@@ -139,16 +132,40 @@ async def _write_off(staff: Staff, data: schemas.OrderTextForm) -> str:
     return "已免收 Closed without charge"
 
 
-async def _set_limit(staff: Staff, data: schemas.LimitForm) -> str:
+async def _propose_limit(staff: Staff, data: schemas.LimitForm) -> str:
     company = await accounts.get_operator_company(company_id=data.operator_company_id)
-    await refunds.set_second_person_above(
+    made = await limits.propose_limit(
         operator_company_id=company.id,
         amount_fen=data.amount_fen,
+        reason=data.reason,
         actor_id=staff.account_id,
-        actor_role=ROLE,
+        role=ROLE,
         now=asked_at.get(),
     )
-    return f"{company.name}: ¥{yuan(data.amount_fen)}"
+    waits = "待第二人复核 waits for a second person" if made.state == "pending" else "已生效 in force"
+    return f"{company.name}: ¥{yuan(data.amount_fen)}: {waits} ({made.id})"
+
+
+async def _approve_limit(staff: Staff, data: schemas.LimitChangeForm) -> str:
+    made = await limits.approve_limit(
+        change_id=data.change_id,
+        company_ids=staff.company_ids("operator"),
+        actor_id=staff.account_id,
+        role=ROLE,
+        now=asked_at.get(),
+    )
+    return f"¥{yuan(made.second_person_above_fen)}: 已生效 in force"
+
+
+async def _reject_limit(staff: Staff, data: schemas.LimitChangeForm) -> str:
+    await limits.reject_limit(
+        change_id=data.change_id,
+        company_ids=staff.company_ids("operator"),
+        actor_id=staff.account_id,
+        role=ROLE,
+        now=asked_at.get(),
+    )
+    return "已驳回 Rejected"
 
 
 def forms() -> list[FormConfig]:
@@ -190,11 +207,13 @@ def forms() -> list[FormConfig]:
             _write_off,
         ),
         (
-            "Set second person limit",
-            "设定公司退款与更正的复核限额；设定者本人不得再发起该公司的退款与更正。"
-            "Above it refunds and corrections need a second person; who sets it may not ask for them.",
+            "Propose second person limit",
+            "退款与更正的复核限额：调低立即生效，调高须第二人复核。"
+            "The amount above which refunds and corrections need a second person: lower at once, higher by two people.",
             schemas.LimitForm,
-            _set_limit,
+            _propose_limit,
         ),
+        ("Approve second person limit", decides, schemas.LimitChangeForm, _approve_limit),
+        ("Reject second person limit", "限额变更不予通过。Say no to it.", schemas.LimitChangeForm, _reject_limit),
     ]
     return [form(name=name, group=MONEY, description=text, model=model, work=work) for name, text, model, work in rows]

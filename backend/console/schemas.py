@@ -15,6 +15,19 @@ class TariffForm(Form):
     version_id: UUID = Field(title="价格版本 Tariff version id")
 
 
+class TariffCorrectionForm(TariffForm):
+    replacement_id: UUID = Field(title="正确的价格版本 Id of the version that is right")
+    reason: str = Field(title="理由（居民可见）Reason, which residents read", min_length=2, max_length=500)
+
+
+class DecideTariffCorrectionForm(Form):
+    correction_id: UUID = Field(title="价格更正 Tariff correction id")
+
+
+class RejectTariffCorrectionForm(DecideTariffCorrectionForm):
+    note: str = Field(title="说明 Note", min_length=2, max_length=500)
+
+
 class PackageForm(Form):
     package_id: UUID = Field(title="套餐 Package id")
 
@@ -78,8 +91,13 @@ class OrderTextForm(Form):
     text: str = Field(title="内容 Text", min_length=2, max_length=500)
 
 
+class LimitChangeForm(Form):
+    change_id: UUID = Field(title="限额变更 Limit change id")
+
+
 class LimitForm(Form):
     operator_company_id: UUID = Field(title="公司 Operator company id")
+    reason: str = Field(title="理由 Reason", min_length=2, max_length=200)
     amount_fen: int = Field(title="限额（分；10000 = 100 元）Limit in fen (10000 = ¥100)", ge=0, le=10_000_000)
 
 

@@ -31,7 +31,9 @@ FORMS = (
     "withdraw-agreement-text", "approve-agreement", "reject-agreement", "ask-applicant-for-more", "terminate-agreement",
     "open-evidence", "lift-suspension", "uphold-suspension", "approve-safety-rules", "reject-safety-rules",
     "request-refund", "approve-refund", "reject-refund", "correct-energy-of-order", "correct-overstay-fee",
-    "approve-correction", "reject-correction", "answer-dispute", "write-order-off", "set-second-person-limit",
+    "approve-correction", "reject-correction", "answer-dispute", "write-order-off", "propose-second-person-limit",
+    "approve-second-person-limit", "reject-second-person-limit", "retire-tariff-version", "correct-orders-of-tariff",
+    "approve-tariff-correction", "reject-tariff-correction",
 )  # fmt: skip
 
 
@@ -195,18 +197,20 @@ class TestActing:
         self, browser: Browser, chen: Person, company_id: UUID
     ) -> None:
         await browser.sign_in(chen)
-        filled = {"operator_company_id": str(company_id), "amount_fen": 5000}
-        first = await browser.fill("set-second-person-limit", **filled)
-        second = await browser.fill("set-second-person-limit", **filled)
+        filled = {"operator_company_id": str(company_id), "amount_fen": 5000, "reason": "试点初期"}
+        first = await browser.fill("propose-second-person-limit", **filled)
+        second = await browser.fill("propose-second-person-limit", **filled)
         browser.clock.advance(seconds=61)
-        later = await browser.fill("set-second-person-limit", **filled)
+        later = await browser.fill("propose-second-person-limit", **filled)
         assert [first.status_code, second.status_code, later.status_code] == [200, 422, 200]
         assert "console_done_just_now" in second.json()["custom_form_error"]
 
     async def test_is_closed_to_who_may_only_read(self, browser: Browser, now: datetime, company_id: UUID) -> None:
         await browser.sign_in(await add_person("reader", "13900000003", now=now, may_act=False))
         assert (await browser.send("GET", "/api/tables/payment/")).status_code == 200
-        answer = await browser.fill("set-second-person-limit", operator_company_id=str(company_id), amount_fen=1)
+        answer = await browser.fill(
+            "propose-second-person-limit", operator_company_id=str(company_id), amount_fen=1, reason="理由"
+        )
         assert "console_reads_only" in answer.json()["custom_form_error"]
 
     async def test_tells_in_the_readers_language(self, browser: Browser, chen: Person, company_id: UUID) -> None:
@@ -248,23 +252,21 @@ class TestMoney:
         assert answer.status_code == 200, answer.text
         assert await refunds_of(paid) == [120]
 
-    async def test_limit_and_refund_are_of_two_people(
-        self, browser: Browser, chen: Person, zhang: Person, paid: OrderView
+    async def test_limit_is_raised_by_two_people(
+        self, browser: Browser, chen: Person, zhang: Person, company_id: UUID
     ) -> None:
         await browser.sign_in(chen)
-        company_id = str(paid.operator_company_id)
-        await browser.fill("set-second-person-limit", operator_company_id=company_id, amount_fen=1_000_000)
-        money: list[tuple[str, dict[str, object]]] = [
-            ("request-refund", {"amount_fen": 120}),
-            ("correct-energy-of-order", {"peak_wh": 1000}),
-            ("correct-overstay-fee", {"overstay_fee_fen": 0}),
-        ]
-        for form, values in money:
-            answer = await browser.fill(form, order_id=str(paid.id), reason="少充", **values)
-            assert "second_person_needed" in answer.json()["custom_form_error"], form
+        answer = await browser.fill(
+            "propose-second-person-limit", operator_company_id=str(company_id), amount_fen=50_000, reason="试点初期"
+        )
+        assert "待第二人复核" in answer.json()["custom_form_success"]
+        change_id = str(await db.fetchval("SELECT id FROM refund_limit_change"))
+        own = await browser.fill("approve-second-person-limit", change_id=change_id)
+        assert "second_person_needed" in own.json()["custom_form_error"]
+        assert await refunds.second_person_above(operator_company_id=company_id) == 10_000
         await browser.sign_in(zhang)
-        answer = await browser.fill("request-refund", order_id=str(paid.id), amount_fen=120, reason="少充")
-        assert answer.status_code == 200
+        assert (await browser.fill("approve-second-person-limit", change_id=change_id)).status_code == 200
+        assert await refunds.second_person_above(operator_company_id=company_id) == 50_000
 
     async def test_is_corrected_by_the_right_energy_at_the_orders_own_prices(
         self, browser: Browser, chen: Person, paid: OrderView

@@ -81,6 +81,20 @@ TABLES: dict[str, Shown] = {
         "id operator_company_id version_id state reason requested_at",
         order="requested_at",
     ),
+    "tariff_correction_order": Shown(
+        PRICES,
+        "id tariff_correction_id order_id state order_correction_id difference_fen problem tries settled_at",
+        "tariff_correction_id order_id state difference_fen problem settled_at",
+    ),
+    "grid_price": Shown(
+        PRICES,
+        "id operator_company_id supply_class month bands source entered_by entered_at",
+        "operator_company_id supply_class month source entered_at",
+        order="entered_at",
+    ),
+    "station_group": Shown(
+        PRICES, "id operator_company_id name created_by created_at", "name operator_company_id created_at", "name"
+    ),
     "tariff_price": Shown(
         PRICES,
         "id version_id user_class band energy_e4 service_e4",
@@ -248,6 +262,12 @@ TABLES: dict[str, Shown] = {
         "id operator_company_id starts_at ends_at status orders_count orders_total_fen package_fee_fen",
         order="made_at",
     ),
+    "statement_correction": Shown(
+        CHARGING,
+        "id statement_id order_correction_id agreement_id before after difference_fen corrected_at",
+        "statement_id agreement_id difference_fen corrected_at",
+        order="corrected_at",
+    ),
     "statement_package": Shown(
         CHARGING,
         "id statement_id position agreement_id package_id kind name_zh starts_at ends_at orders_count energy_wh"
@@ -290,6 +310,12 @@ TABLES: dict[str, Shown] = {
         MONEY,
         "id operator_company_id second_person_above_fen",
         "operator_company_id second_person_above_fen",
+    ),
+    "refund_limit_change": Shown(
+        MONEY,
+        "id operator_company_id second_person_above_fen reason state proposed_by proposed_at decided_by decided_at",
+        "id operator_company_id second_person_above_fen state reason proposed_at",
+        order="proposed_at",
     ),
     "ledger_entry": Shown(
         MONEY,

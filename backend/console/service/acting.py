@@ -39,16 +39,6 @@ class DoneJustNow(Conflict):
     detail_zh = "一分钟内已执行过内容相同的操作，本次未重复执行。"
 
 
-class OneHandOnMoney(Forbidden):
-    """Whoever set the limit for a second person may not ask for refunds under it."""
-
-    code = "second_person_needed"
-    title_en = "A second person has to do this"
-    title_zh = "须由另一人操作"
-    detail_en = "You set this company's limit last; somebody else has to ask for its refunds and corrections."
-    detail_zh = "该公司的限额由您最近设定，退款与更正须由其他人员发起。"
-
-
 async def acting_staff(account_id: UUID) -> Staff:
     """Return the person as staff of every operator company: as an operator, called "platform" in the audit log."""
     companies = await accounts.list_operator_companies()
@@ -102,13 +92,3 @@ async def act(
             now=now,
         )
     return said
-
-
-async def check_two_hands(*, operator_company_id: UUID, account_id: UUID) -> None:
-    """Refuse whoever set the company's limit last; raises OneHandOnMoney."""
-    last = await db.fetchval(
-        "SELECT actor_id FROM audit_entry WHERE action = 'refund_rule.set' AND object_id = $1 ORDER BY at DESC LIMIT 1",
-        str(operator_company_id),
-    )
-    if last == account_id:
-        raise OneHandOnMoney
