@@ -29,7 +29,7 @@ from backend.alerts.service.actions import ActionDue
 from backend.alerts.service.bay_reports import BayReportDue
 from backend.alerts.service.blocked_bays import BlockedBayDue
 from backend.alerts.service.critical import judge_critical
-from backend.alerts.service.incidents import EscalationDue
+from backend.alerts.service.incidents import EscalationDue, LocksDue
 from backend.alerts.service.raising import Report, clear_alert, raise_alert
 from backend.alerts.service.residents import NeighboursDue
 from backend.bays.events import BayFreed, BayOccupied, LockFailed
@@ -207,6 +207,12 @@ async def bay_occupied(event: BayOccupied, job: JobContext) -> None:
 async def bay_freed(event: BayFreed, job: JobContext) -> None:
     """A bay is empty."""
     await blocked_bays.car_gone(bay_id=event.bay_id, at=event.at, now=job.now)
+
+
+@JOBS.timer("lower_locks", LocksDue)
+async def lower_locks(due: LocksDue, job: JobContext) -> None:
+    """Open the bays of a station on fire."""
+    await incidents.lower_locks(due=due, now=job.now)
 
 
 @JOBS.timer("tell_neighbours", NeighboursDue)

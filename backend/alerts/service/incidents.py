@@ -28,6 +28,7 @@ from backend.core import audit, db, jobs
 from backend.core.auth import Staff
 from backend.core.errors import Conflict, DomainError, NotFound
 from backend.core.ids import new_id
+from backend.core.paging import read_visible
 from backend.notifications import service as notifications
 from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
@@ -51,6 +52,13 @@ class EscalationDue(msgspec.Struct, frozen=True):
 
     incident_id: UUID
     step: int
+
+
+class LocksDue(msgspec.Struct, frozen=True):
+    """Payload of the job `alerts.lower_locks`."""
+
+    incident_id: UUID
+    code: str
 
 
 async def open_or_join(
@@ -144,14 +152,22 @@ async def stop_area(*, alert: AlertView, area: str | None, now: datetime) -> int
     return stopped
 
 
-async def lower_locks(*, alert: AlertView, now: datetime) -> None:
-    """Open every bay of the station; the safety hold keeps them open."""
-    told = await bays.lower_all(station_id=alert.station_id, reason=alert.code, now=now, actor=f"rule:{alert.code}")
-    await _step(alert, now, "action", "locks_lowered", {"count": told})
-    if alert.incident_id is not None:
-        for bay in await stations.list_bays(station_id=alert.station_id):
+async def lower_locks(*, due: LocksDue, now: datetime) -> None:
+    """Open every bay of the station; the safety hold keeps them open.
+
+    A job of its own right behind the alarm's transaction: a large station has many locks, and the people on duty are
+    not to wait for the rows of all of them. It does nothing once people have ended the incident.
+    """
+    async with db.transaction():
+        incident = await store_incidents.find_incident(due.incident_id, lock=True)
+        if incident is None or not is_handled(incident):
+            return
+        actor = f"rule:{due.code}"
+        told = await bays.lower_all(station_id=incident.station_id, reason=due.code, now=now, actor=actor)
+        await store_incidents.add_step(incident.id, at=now, kind="action", what="locks_lowered", detail={"count": told})
+        for bay in await stations.list_bays(station_id=incident.station_id):
             if bay.lock_device_id is not None:
-                await actions.follow(incident_id=alert.incident_id, kind="lower_lock", target_id=bay.id, now=now)
+                await actions.follow(incident_id=incident.id, kind="lower_lock", target_id=bay.id, now=now)
 
 
 async def people(*, station: StationView, roles: Sequence[Literal["guard", "lead", "operator"]]) -> list[UUID]:
@@ -237,10 +253,15 @@ async def get_incident(*, incident_id: UUID, staff: Staff) -> IncidentView:
 
 async def list_incidents(*, staff: Staff, handled_only: bool, before: UUID | None, limit: int) -> list[IncidentView]:
     """Return incidents of the caller's companies and stations, newest first."""
-    found = await store_incidents.list_incidents(
-        company_ids=staff.company_ids(*READERS), handled_only=handled_only, before=before, limit=limit
+    companies = staff.company_ids(*READERS)
+    return await read_visible(
+        lambda below: store_incidents.list_incidents(
+            company_ids=companies, handled_only=handled_only, before=below, limit=limit
+        ),
+        visible=lambda i: staff.may(*READERS, operator_company_id=i.operator_company_id, station_id=i.station_id),
+        before=before,
+        limit=limit,
     )
-    return [i for i in found if staff.may(*READERS, operator_company_id=i.operator_company_id, station_id=i.station_id)]
 
 
 async def is_handled_at(*, station_id: UUID, connector_id: UUID) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.alerts import store, store_incidents
+from backend.alerts import store, store_incidents, store_reports
 from backend.alerts.events import AlertCleared, AlertRaised, TaskChanged
 from backend.alerts.rules.model import RANK, Action, Level, Rule
 from backend.alerts.rules.words import reason_of
@@ -157,7 +157,7 @@ async def _act(
     steps: dict[Action, Callable[[], Awaitable[object]]] = {
         "hold_station": lambda: _hold(alert, now),
         "stop_area": lambda: incidents.stop_area(alert=alert, area=report.area, now=now),
-        "lower_locks": lambda: incidents.lower_locks(alert=alert, now=now),
+        "lower_locks": lambda: _lower_locks(alert, now),
         "page_staff": lambda: incidents.page_staff(alert=alert, station=station, now=now),
         "tell_residents": lambda: residents.tell_residents(alert=alert, station=station, now=now),
         "stop_session": lambda: _stop_session(rule, alert, now),
@@ -199,6 +199,12 @@ async def _hold(alert: AlertView, now: datetime) -> None:
         return
     if await stations.set_safety_hold(station_id=alert.station_id, incident_id=alert.incident_id, now=now):
         await store_incidents.add_step(alert.incident_id, at=now, kind="action", what="safety_hold_set")
+
+
+async def _lower_locks(alert: AlertView, now: datetime) -> None:
+    if alert.incident_id is not None:
+        due = incidents.LocksDue(alert.incident_id, alert.code)
+        await jobs.schedule("alerts.lower_locks", due, due_at=now, now=now)
 
 
 async def _stop_session(rule: Rule, alert: AlertView, now: datetime) -> None:
@@ -252,7 +258,14 @@ async def _tell_resident(rule: Rule, level: Level, alert: AlertView, station: St
 
 
 async def make_task(*, alert: AlertView, level: Level, now: datetime) -> UUID | None:
-    """Make the task of an alert (one per incident, else one per alert) and tell the people on site."""
+    """Make the task of an alert (one per incident, else one per alert) and tell the people on site.
+
+    A task that a resident's report of the same bay has made already becomes the alert's.
+    """
+    if alert.bay_id is not None and alert.incident_id is None:
+        known = await store_reports.take_over_task(alert.bay_id, alert.code, alert.id)
+        if known is not None:
+            return known
     task_id = await store_incidents.add_task(
         operator_company_id=alert.operator_company_id,
         station_id=alert.station_id,
