@@ -3,10 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
 
+from backend.accounts import service as accounts
 from backend.alerts import store
 from backend.alerts.schemas import BoardMessage, BoardStation, SilentDevice, alert_out, incident_out, task_out
 from backend.alerts.service import incidents, tasks
@@ -88,16 +90,23 @@ async def _stations(staff: Staff, silent: list[SilentDevice]) -> list[BoardStati
 
 
 async def watch_board(*, staff: Staff, live: Live) -> AsyncGenerator[BoardMessage, None]:
-    """Yield the board, then its news; subscribed before the snapshot is read, so that nothing is missed."""
+    """Yield the board, then its news; subscribed before the snapshot is read, so that nothing is missed.
+
+    Roles are read again before each message: whose role was taken away sees nothing more, and the board ends.
+    """
     companies = {f"staff:{company_id}": company_id for company_id in staff.company_ids(*READERS)}
     subscription = await live.subscribed(*companies)
     try:
         yield await snapshot(staff=staff)
         while True:
-            try:
+            data: bytes | None = None
+            with suppress(TimeoutError):
                 async with asyncio.timeout(QUIET_S):
                     channel, data = await anext(subscription)
-            except TimeoutError:
+            staff = Staff(staff.account_id, await accounts.load_grants(staff.account_id))
+            if not any(staff.may(*READERS, operator_company_id=company_id) for company_id in companies.values()):
+                return
+            if data is None:
                 yield BoardMessage(type="ping")
                 continue
             news = msgspec.json.decode(data)

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -26,6 +28,38 @@ class CursorInvalid(Invalid):
     title_zh = "分页游标无效"
     detail_en = "Pass the value of 'next' from the previous page unchanged, or leave it out for the first page."
     detail_zh = "请原样传入上一页返回的 next，或省略以获取第一页。"
+
+
+class Numbered(Protocol):
+    """A row that pages are cut by."""
+
+    @property
+    def id(self) -> UUID:
+        """Its id, which the next page begins below."""
+
+
+N = TypeVar("N", bound=Numbered)
+
+
+async def read_visible(
+    read: Callable[[UUID | None], Awaitable[list[N]]],
+    *,
+    visible: Callable[[N], bool],
+    before: UUID | None,
+    limit: int,
+) -> list[N]:
+    """Return the first `limit` rows that are visible to the caller, newest first.
+
+    `read` gives up to `limit` rows below an id. It is asked until the page is full: filtering one page of all rows
+    would end the list of a guard of one station wherever the other stations fill a page.
+    """
+    found: list[N] = []
+    while True:
+        rows = await read(before)
+        found += [row for row in rows if visible(row)]
+        if len(found) >= limit or len(rows) < limit:
+            return found[:limit]
+        before = rows[-1].id
 
 
 def encode_cursor(*values: Any) -> str:

@@ -16,6 +16,7 @@ from backend.alerts.store_incidents import TaskView
 from backend.core import audit, db, jobs
 from backend.core.auth import Staff
 from backend.core.errors import Conflict, NotFound
+from backend.core.paging import read_visible
 
 __all__ = ["TaskView"]
 
@@ -42,10 +43,13 @@ class TaskTaken(Conflict):
 
 async def list_tasks(*, staff: Staff, status: str | None, before: UUID | None, limit: int) -> list[TaskView]:
     """Return tasks of the caller's companies and stations, newest first."""
-    found = await store_incidents.list_tasks(
-        company_ids=staff.company_ids(*READERS), status=status, before=before, limit=limit
+    companies = staff.company_ids(*READERS)
+    return await read_visible(
+        lambda below: store_incidents.list_tasks(company_ids=companies, status=status, before=below, limit=limit),
+        visible=lambda t: staff.may(*READERS, operator_company_id=t.operator_company_id, station_id=t.station_id),
+        before=before,
+        limit=limit,
     )
-    return [t for t in found if staff.may(*READERS, operator_company_id=t.operator_company_id, station_id=t.station_id)]
 
 
 async def move(*, task_id: UUID, step: TaskMove, note: str, staff: Staff, now: datetime) -> TaskView:

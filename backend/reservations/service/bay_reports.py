@@ -13,6 +13,7 @@ from backend.bays import service as bays
 from backend.core import audit, crypto, db, jobs
 from backend.core.auth import Role, Staff
 from backend.core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
+from backend.core.paging import read_visible
 from backend.reservations.events import BayReportClosed, BayReported
 from backend.reservations.service import claims
 from backend.reservations.service.bookings import on_the_clock
@@ -161,10 +162,13 @@ async def find_report(*, report_id: UUID) -> BayReportView | None:
 
 async def list_for_staff(*, staff: Staff, open_only: bool, before: UUID | None, limit: int) -> list[BayReportView]:
     """Return the reports of the caller's companies and stations, the newest first."""
-    found = await store.list_of_companies(
-        sorted(staff.company_ids(*READERS)), open_only=open_only, before=before, limit=limit
+    companies = sorted(staff.company_ids(*READERS))
+    return await read_visible(
+        lambda below: store.list_of_companies(companies, open_only=open_only, before=below, limit=limit),
+        visible=lambda r: staff.may(*READERS, operator_company_id=r.operator_company_id, station_id=r.station_id),
+        before=before,
+        limit=limit,
     )
-    return [r for r in found if staff.may(*READERS, operator_company_id=r.operator_company_id, station_id=r.station_id)]
 
 
 async def _for_staff(staff: Staff, report_id: UUID, roles: tuple[Role, ...], *, lock: bool = False) -> BayReportView:
