@@ -40,3 +40,11 @@ class BillDiffered(Event, frozen=True, kw_only=True):
     merchant_no: str
     day: date
     differences: int
+
+
+class BillUnreadable(Event, frozen=True, kw_only=True):
+    """A day's bill was fetched and is not what it says it is: another hash, shape or sum; nothing was compared."""
+
+    operator_company_id: UUID
+    merchant_no: str
+    day: date

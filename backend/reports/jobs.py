@@ -9,7 +9,7 @@ from backend.core import db
 from backend.core.jobs import JobContext, Jobs
 from backend.notifications import service as notifications
 from backend.payments import service as payments
-from backend.payments.events import BillDiffered, RefundFailed, RefundSucceeded
+from backend.payments.events import BillDiffered, BillUnreadable, RefundFailed, RefundSucceeded
 
 JOBS = Jobs("reports")
 
@@ -52,6 +52,18 @@ async def tell_difference(event: BillDiffered, job: JobContext) -> None:
         event_key=f"bill:{event.merchant_no}:{event.day.isoformat()}:{event.differences}",
         template="bill_differs",
         params={"day": event.day.isoformat(), "count": event.differences},
+        now=job.now,
+    )
+
+
+@JOBS.on(BillUnreadable)
+async def tell_unreadable(event: BillUnreadable, job: JobContext) -> None:
+    """Tell the company, once, that a day could not be compared."""
+    await _tell_company(
+        event.operator_company_id,
+        event_key=f"bill:{event.merchant_no}:{event.day.isoformat()}:unreadable",
+        template="bill_unreadable",
+        params={"day": event.day.isoformat()},
         now=job.now,
     )
 

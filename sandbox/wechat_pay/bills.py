@@ -23,6 +23,8 @@ HEADER = (
     "申请退款金额,费率备注"
 )
 TOTALS_HEADER = "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额"
+REFUND_STATES = {"SUCCESS": "SUCCESS", "PROCESSING": "PROCESSING", "CLOSED": "FAIL", "ABNORMAL": "CHANGE"}
+"""A refund's status as the bill writes it; CHANGE: the money could not go back the way it came."""
 READY_HOUR = 10
 """Yesterday's bill is there from ten in the morning."""
 KEPT = timedelta(days=92)
@@ -139,7 +141,7 @@ def rows_of(books: Books, merchant: Merchant, day: str) -> list[Row]:
                 refund_id=refund.refund_id,
                 out_refund_no=refund.out_refund_no,
                 refund=refund.refund,
-                refund_status=refund.status,
+                refund_status=REFUND_STATES[refund.status],
                 description="" if trade is None else trade.description,
                 fee_e5=-fee_of(refund.refund),
             )

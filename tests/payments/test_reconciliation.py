@@ -165,8 +165,9 @@ class TestReconcile:
         day.books.keep_trade(trade)
         assert await day.compare() == [("state_differs", "payment")]
 
-    async def test_reports_a_refund_that_failed_at_the_provider(self, day: Day) -> None:
-        await day.refund(await day.pay(500), 100, in_bill="FAIL")
+    @pytest.mark.parametrize("status", ["CLOSED", "ABNORMAL"])
+    async def test_reports_a_refund_that_failed_at_the_provider(self, day: Day, status: str) -> None:
+        await day.refund(await day.pay(500), 100, in_bill=status)
         assert await day.compare() == [("state_differs", "refund")]
 
     async def test_a_refund_under_way_in_the_bill_is_no_difference(self, day: Day) -> None:
@@ -213,6 +214,18 @@ class TestEachMorning:
         states = await db.fetch("SELECT day, state FROM reconciliation ORDER BY day")
         assert [row["day"] for row in states] == account_days
         assert {row["state"] for row in states} == {"matched"}
+
+    async def test_a_bill_that_cannot_be_believed_is_told_in_the_mornings_first_hour(
+        self, day: Day, providers: Providers
+    ) -> None:
+        await db.execute("UPDATE merchant_account SET created_at = $1", day.noon)
+        await day.pay(100)
+        for minutes, told in ((80, 0), (-100, 1)):  # 13:20, then 10:20
+            providers.faults["wechat_pay"].add("bad_hash")
+            at = day.noon + timedelta(days=1, minutes=minutes)
+            assert await reconciling.reconcile_due(services=day.services, now=at) == 0
+            assert await db.fetchval("SELECT count(*) FROM domain_event WHERE name = 'BillUnreadable'") == told
+        assert await reconciling.reconcile_due(services=day.services, now=day.noon + timedelta(days=1)) == 1
 
     @pytest.mark.parametrize(
         ("beijing", "last"),

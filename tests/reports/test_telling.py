@@ -9,7 +9,7 @@ from piccolo.engine.postgres import PostgresEngine
 from backend.core import db, jobs
 from backend.core.services import Services
 from backend.payments import service as payments
-from backend.payments.events import BillDiffered
+from backend.payments.events import BillDiffered, BillUnreadable
 from backend.payments.gateways import PaymentGateways, ProviderPayment, ProviderRefund
 from backend.payments.service import PaymentSheet, settling
 from sandbox.wechat_pay.keys import new_keys
@@ -85,3 +85,14 @@ class TestBill:
         await run_due_jobs(now=now, services=services, only="reports.")
         rows = await db.fetch("SELECT recipient_id FROM inbox_message WHERE template = 'bill_differs'")
         assert sorted(row["recipient_id"] for row in rows) == sorted([people["li"], people["zhao"]] * 2)
+
+    async def test_that_cannot_be_read_is_told_once(
+        self, people: dict[str, UUID], services: Services, now: datetime
+    ) -> None:
+        company = await add_company(now=now)
+        for _ in range(2):
+            async with db.transaction():
+                event = BillUnreadable(operator_company_id=company, merchant_no="1900010001", day=date(2026, 6, 9))
+                await jobs.emit(event, now=now)
+        await run_due_jobs(now=now, services=services, only="reports.")
+        assert await told("bill_unreadable") == {people["li"], people["zhao"]}

@@ -145,6 +145,12 @@ TEMPLATES: dict[str, Template] = {
         "A bill differs",
         "The provider's bill of {day} has {count} differences. See the reconciliation of that day.",
     ),
+    "bill_unreadable": Template(
+        "账单无法核对",
+        "{day}的渠道账单内容异常，未能对账，请联系平台。",
+        "A bill cannot be read",
+        "The provider's bill of {day} is not what it should be and was not compared. Ask the platform.",
+    ),
     "bind_code": Template(
         "绑定验证码",
         "您的手机绑定验证码为{code}，5分钟内有效，请勿告知他人。",

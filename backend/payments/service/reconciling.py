@@ -11,7 +11,7 @@ from backend.core.clock import BEIJING
 from backend.core.errors import GatewayError, NotFound
 from backend.core.services import Services
 from backend.payments import store_bills
-from backend.payments.events import BillDiffered
+from backend.payments.events import BillDiffered, BillUnreadable
 from backend.payments.gateways import Merchant, PaymentGateways, ProviderBill
 from backend.payments.rules import ledger as ledger_rules
 from backend.payments.rules.reconciling import REFUND_LAG, BookEntry, Difference, compare
@@ -52,6 +52,8 @@ async def reconcile_due(*, services: Services, now: datetime) -> int:
             await reconcile(merchant=merchant, day=day, services=services, now=now)
         except GatewayError as error:
             log.warning("bill_not_fetched", merchant=merchant.merchant_no, day=day.isoformat(), error=str(error))
+            if error.code == "bill_damaged" and now.astimezone(BEIJING).hour == READY_AT.hour:
+                await _report_unreadable(merchant, day, now)
             continue
         done += 1
     return done
@@ -111,6 +113,15 @@ async def reconcile(*, merchant: Merchant, day: date, services: Services, now: d
     if differences:
         log.error("bill_differs", merchant=merchant.merchant_no, day=day.isoformat(), differences=len(differences))
     return differences
+
+
+async def _report_unreadable(merchant: Merchant, day: date, now: datetime) -> None:
+    """Have people told, in the first hour of each morning until the bill can be read."""
+    async with db.transaction():
+        await jobs.emit(
+            BillUnreadable(operator_company_id=merchant.operator_company_id, merchant_no=merchant.merchant_no, day=day),
+            now=now,
+        )
 
 
 async def list_reconciliations(
