@@ -16,6 +16,19 @@ async def find_open_task_of_bay(bay_id: UUID, kind: str) -> UUID | None:
     return task_id
 
 
+async def take_over_task(bay_id: UUID, kind: str, alert_id: UUID) -> UUID | None:
+    """Make the open task that a report led to the alert's own; None where there is none, or the alert has one."""
+    task_id: UUID | None = await db.fetchval(
+        "UPDATE task SET alert_id = $3 WHERE id = (SELECT id FROM task WHERE bay_id = $1 AND kind = $2"
+        " AND status <> 'resolved' AND alert_id IS NULL AND incident_id IS NULL ORDER BY id DESC LIMIT 1)"
+        " AND NOT EXISTS (SELECT FROM task WHERE alert_id = $3) RETURNING id",
+        bay_id,
+        kind,
+        alert_id,
+    )
+    return task_id
+
+
 async def add_report_to_task(task_id: UUID, report_id: UUID) -> None:
     """Note in a task that this report is about it too."""
     await db.execute(

@@ -105,6 +105,22 @@ class TestAReport:
         (task,) = await tasks(api, wang)
         assert task["status"] == "open"
 
+    @pytest.mark.parametrize("report_after", [0, 1, 4, 7])
+    async def test_of_a_car_that_the_camera_follows_too_warns_once_and_makes_one_task(
+        self, api: httpx.AsyncClient, scene: Scene, alice: Head, wang: Head, now: datetime, report_after: int
+    ) -> None:
+        for minute in range(12):
+            if minute == 0:
+                await park(scene, scene.charlie.plate_hash, now=now)
+                await run_due_jobs(now=now, only="bays.")
+            if minute == report_after:
+                made = await report(api, scene, alice)
+            await let_run(now + minute * MINUTE)
+        assert await told("move_your_car") == 1
+        (task,) = await tasks(api, wang)
+        assert task["alert_id"] is not None
+        assert task["reports"] == [made.json()["id"]]
+
     async def test_is_over_when_the_owner_moves_the_car(
         self, api: httpx.AsyncClient, scene: Scene, alice: Head, wang: Head, now: datetime
     ) -> None:
