@@ -3,24 +3,22 @@
 What a package does to bills is charging's: it asks here for what an agreement has when.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 from asyncpg import Record, UniqueViolationError
 
-from backend.accounts import service as accounts
 from backend.agreements import service as agreements
 from backend.agreements import store, store_packages
 from backend.agreements.rules import packages as rules
 from backend.agreements.rules.packages import Band, Choice, PackageKind, PackageTerms, Stretch
-from backend.agreements.rules.terms import BEIJING
 from backend.agreements.service import AgreementOver, AgreementView
+from backend.agreements.service.package_news import tell_withdrawn
 from backend.core import audit, db
 from backend.core.auth import Role, Staff
 from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
-from backend.notifications import service as notifications
 
 READERS: tuple[Role, ...] = ("operator", "lead", "inspector")
 PackageStatus = Literal["draft", "offered", "withdrawn"]
@@ -439,38 +437,24 @@ async def approve_package(*, staff: Staff, package_id: UUID, now: datetime) -> P
 
 
 async def withdraw_package(*, staff: Staff, package_id: UUID, now: datetime) -> PackageView:
-    """Take a package off the offer; who has it keeps it to the end of the month, and is told so.
-
-    Raises as `approve_package`.
-    """
+    """Take a package off the offer; who has it keeps it to the month's end and is told. Raises as `approve_package`."""
     async with db.transaction():
         row = await _locked(staff, package_id, "offered")
         until = rules.month_of(now)[1]
         await store_packages.withdraw(package_id=package_id, until=until)
-        await _tell_subscribers(_package(row), until, now)
+        await tell_withdrawn(package=row, account_ids=await _subscribers(package_id, now), until=until, now=now)
         await _record(staff, "package.withdrawn", package_id, row["operator_company_id"], now)
     return await get_company_package(staff=staff, package_id=package_id)
 
 
-async def _tell_subscribers(package: PackageView, until: datetime, now: datetime) -> None:
-    """Tell everybody who has the package now, or was to have it from the next month, that it ends."""
-    for row in await store_packages.list_choosers(package_id=package.id, at=now):
+async def _subscribers(package_id: UUID, now: datetime) -> set[UUID]:
+    """Return the holders of agreements that have the package now, or were to have it next."""
+    found = set()
+    for row in await store_packages.list_choosers(package_id=package_id, at=now):
         chosen = await chosen_of(agreement_id=row["id"], at=now)
-        if package.id not in (chosen.present.id, None if chosen.next is None else chosen.next.id):
-            continue
-        contact = await accounts.get_contact(account_id=row["account_id"])
-        last = (until - timedelta(seconds=1)).astimezone(BEIJING)
-        await notifications.notify(
-            recipient=row["account_id"],
-            event_key=f"package:{package.id}:withdrawn",
-            template="package_withdrawn",
-            params={
-                "kind": package.name_en if contact.locale == "en" else package.name_zh,
-                "until": f"{last:%Y-%m-%d}",
-            },
-            safety=False,
-            now=now,
-        )
+        if package_id in (chosen.present.id, chosen.next and chosen.next.id):
+            found.add(row["account_id"])
+    return found
 
 
 async def _locked(staff: Staff, package_id: UUID, status: PackageStatus) -> Record:
