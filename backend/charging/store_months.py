@@ -9,8 +9,6 @@ import msgspec
 from backend.charging.rules.billing import BillLine
 from backend.core import db
 
-FIRST = UUID(int=0)
-
 
 class MonthOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A bill that was closed in the month, with what of its session an auditor recomputes it from."""

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -77,3 +77,13 @@ def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
         return tuple(msgspec.convert(value, kind, strict=False) for value, kind in zip(values, types, strict=True))
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise CursorInvalid from error
+
+
+async def read_all(
+    read: Callable[..., Awaitable[list[T]]], *, key: Callable[[T], UUID], limit: int, **where: object
+) -> AsyncIterator[list[T]]:
+    """Yield page after page of what a store lists by id (`after`, `limit`), for whoever has to go through all of it."""
+    after = UUID(int=0)
+    while page := await read(**where, after=after, limit=limit):
+        yield page
+        after = key(page[-1])

@@ -7,8 +7,6 @@ import msgspec
 
 from backend.core import db
 
-FIRST = UUID(int=0)
-
 
 class BookedPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment that was booked in the period."""

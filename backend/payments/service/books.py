@@ -4,48 +4,35 @@ from collections.abc import AsyncIterator
 from datetime import date, datetime
 from uuid import UUID
 
+from backend.core.paging import read_all
 from backend.payments import store_books
-from backend.payments.store_books import FIRST, BookedLeg, BookedPayment, BookedRefund, ReconciledDay
+from backend.payments.store_books import BookedLeg, BookedPayment, BookedRefund, ReconciledDay
 
 PAGE = 1000
 
 __all__ = ["BookedLeg", "BookedPayment", "BookedRefund", "ReconciledDay"]
 
 
-async def iterate_payments(
+def iterate_payments(
     *, operator_company_id: UUID, from_at: datetime, to_at: datetime
 ) -> AsyncIterator[list[BookedPayment]]:
     """Yield the payments booked in [from_at, to_at)."""
-    after = FIRST
-    while page := await store_books.list_payments(
-        operator_company_id=operator_company_id, from_at=from_at, to_at=to_at, after=after, limit=PAGE
-    ):
-        yield page
-        after = page[-1].id
+    where = {"operator_company_id": operator_company_id, "from_at": from_at, "to_at": to_at}
+    return read_all(store_books.list_payments, key=lambda row: row.id, limit=PAGE, **where)
 
 
-async def iterate_refunds(
+def iterate_refunds(
     *, operator_company_id: UUID, from_at: datetime, to_at: datetime
 ) -> AsyncIterator[list[BookedRefund]]:
     """Yield the refunds booked in [from_at, to_at)."""
-    after = FIRST
-    while page := await store_books.list_refunds(
-        operator_company_id=operator_company_id, from_at=from_at, to_at=to_at, after=after, limit=PAGE
-    ):
-        yield page
-        after = page[-1].id
+    where = {"operator_company_id": operator_company_id, "from_at": from_at, "to_at": to_at}
+    return read_all(store_books.list_refunds, key=lambda row: row.id, limit=PAGE, **where)
 
 
-async def iterate_legs(
-    *, operator_company_id: UUID, from_at: datetime, to_at: datetime
-) -> AsyncIterator[list[BookedLeg]]:
+def iterate_legs(*, operator_company_id: UUID, from_at: datetime, to_at: datetime) -> AsyncIterator[list[BookedLeg]]:
     """Yield the legs of the ledger entries posted in [from_at, to_at)."""
-    after = FIRST
-    while page := await store_books.list_legs(
-        operator_company_id=operator_company_id, from_at=from_at, to_at=to_at, after=after, limit=PAGE
-    ):
-        yield page
-        after = page[-1].id
+    where = {"operator_company_id": operator_company_id, "from_at": from_at, "to_at": to_at}
+    return read_all(store_books.list_legs, key=lambda row: row.id, limit=PAGE, **where)
 
 
 async def list_days(*, operator_company_id: UUID, from_day: date, to_day: date) -> list[ReconciledDay]:
