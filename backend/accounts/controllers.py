@@ -45,7 +45,7 @@ from backend.accounts.service.logins import (
     WechatTaken,
 )
 from backend.accounts.service.phones import PhoneInvalid
-from backend.accounts.service.staff import CompanyUnclear, LastOperator, RoleGiven
+from backend.accounts.service.staff import CompanyUnclear, LastOperator, RoleGiven, StationForGuards
 from backend.core.auth import TICKET_LIFETIME_S, Principal, Staff, StaffOnly, Tickets, Tokens
 from backend.core.errors import NotFound, Unauthenticated, Unavailable
 from backend.core.gateways import WeChatLogin
@@ -376,7 +376,9 @@ class OperatorStaff(Controller):
         operation_id="addStaff",
         summary="Give a person a role",
         description="By phone; the account is made when there is none. Only operators, only in their own company.",
-        responses=answers(Unauthenticated, StaffOnly, NotFound, PhoneInvalid, RoleGiven, CompanyUnclear),
+        responses=answers(
+            Unauthenticated, StaffOnly, NotFound, StationForGuards, PhoneInvalid, RoleGiven, CompanyUnclear
+        ),
     )
     async def give_role(self, staff: Staff, data: StaffBody, now: datetime) -> StaffAnswer:
         """Give a role."""

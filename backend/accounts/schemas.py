@@ -195,7 +195,9 @@ class StaffBody(msgspec.Struct):
     phone: PhoneText
     name: NameText
     role: Annotated[Role, Meta(description="guard, lead, operator or inspector")]
-    station_id: Annotated[UUID | None, Meta(description="Limit to one station; null: all of the company")] = None
+    station_id: Annotated[UUID | None, Meta(description="Limit a guard to one station; null: all of the company")] = (
+        None
+    )
     operator_company_id: Annotated[UUID | None, Meta(description="Needed only by operators of several companies")] = (
         None
     )

@@ -79,6 +79,19 @@ class TestGiveRole:
         assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
         assert not await db.fetchval("SELECT count(*) FROM staff_grant WHERE station_id = $1", foreign.id)
 
+    @pytest.mark.parametrize("role", ["lead", "operator", "inspector"])
+    async def test_is_limited_to_a_station_for_guards_only_because_bills_and_staff_have_none(
+        self, api: httpx.AsyncClient, services: Services, now: datetime, role: str
+    ) -> None:
+        li = await log_in(LI, services=services, now=now)
+        own = await add_station(operator_company_id=await add_company())
+        body = {**guard(BOB, station_id=str(own.id)), "role": role}
+        refused = await api.post(PATH, json=body, headers=li.headers)
+        assert (refused.status_code, refused.json()["code"]) == (422, "station_for_guards")
+        assert not await db.fetchval(
+            "SELECT count(*) FROM staff_grant WHERE role = $1 AND station_id = $2", role, own.id
+        )
+
     async def test_is_refused_for_another_company(
         self, api: httpx.AsyncClient, services: Services, now: datetime
     ) -> None:

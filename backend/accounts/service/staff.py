@@ -44,6 +44,16 @@ class CompanyUnclear(Invalid):
     detail_zh = "您在多家服务商任职，请填写 operator_company_id。"
 
 
+class StationForGuards(Invalid):
+    """Only guards are limited to one station."""
+
+    code = "station_for_guards"
+    title_en = "Only guards are limited to one station"
+    title_zh = "仅值守人员可限定单个站点"
+    detail_en = "Leads, operators and inspectors work for the whole company: leave station_id out."
+    detail_zh = "单元长、运营和检查人员的权限适用于整个服务商，请勿填写 station_id。"
+
+
 def _own_company(staff: Staff, operator_company_id: UUID | None) -> UUID:
     own = staff.company_ids("operator")
     if operator_company_id is not None:
@@ -74,10 +84,13 @@ async def give_role(
 ) -> StaffView:
     """Give a role to the person with this phone, adding the account when there is none; audited.
 
-    Raises StaffOnly, NotFound (company or station of others), PhoneInvalid, RoleGiven. The name is taken for a person
+    Raises StaffOnly, NotFound (company or station of others), StationForGuards (prices, bills and staff have no
+    station, so a limit would be none), PhoneInvalid, RoleGiven. The name is taken for a person
     who has none yet; people change their own name themselves.
     """
     company_id = _own_company(staff, operator_company_id)
+    if station_id is not None and role != "guard":
+        raise StationForGuards(field="station_id")
     try:
         async with db.transaction():
             account_id = await accounts.ensure_account(phone=phone, name=name, now=now)
