@@ -106,8 +106,8 @@ async def tell_neighbours(*, due: NeighboursDue, now: datetime) -> None:
             told = chunk
         elif incident.status in HANDLED:
             chunk = await stations.list_neighbours(station_id=incident.station_id, after=due.after, limit=AT_A_TIME)
-            nearer = set(await _told(incident.id, STAY_AWAY))
-            told = [account_id for account_id in chunk if account_id not in nearer]
+            before = set(await _told(incident.id, (*STAY_AWAY, due.word)))  # a further alarm says nothing new
+            told = [account_id for account_id in chunk if account_id not in before]
         else:
             return
         if told:
