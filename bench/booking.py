@@ -31,7 +31,9 @@ async def book_all(residents: list[Resident], station_ids: list[object]) -> tupl
     """Two bookings a resident; returns the seconds, the times in ms, and how many were refused."""
     chance = random.Random(3)
     clock = SystemClock()
-    midnight = clock.now().replace(hour=16, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    now = clock.now()
+    midnight = now.replace(hour=16, minute=0, second=0, microsecond=0)  # Beijing's next: all six days are bookable
+    midnight += timedelta(days=midnight <= now)
     wishes = []
     for number in range(BOOKINGS):
         resident = residents[number % len(residents)]
