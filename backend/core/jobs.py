@@ -6,7 +6,7 @@ PgQueuer's default, deleting it after one try, would lose it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -155,13 +155,15 @@ def _require_transaction(what: str) -> None:
         raise RuntimeError(f"{what} belongs inside the transaction of the change it tells of")
 
 
-async def _enqueue(names: list[str], payload: bytes, delay: timedelta | None, dedupe_key: str | None) -> list[int]:
+async def _enqueue(
+    names: list[str], payloads: Sequence[bytes], delays: list[timedelta | None], dedupe_key: str | None
+) -> list[int]:
     async with db.connection() as conn:
         ids = await Queries(AsyncpgDriver(conn)).enqueue(
             names,
-            [payload] * len(names),
+            list(payloads),
             [0] * len(names),
-            [delay] * len(names),
+            delays,
             [f"{name}:{dedupe_key}" if dedupe_key else None for name in names],
             on_conflict="skip",
         )
@@ -181,7 +183,7 @@ async def emit(event: Event, *, now: datetime) -> UUID:
         now,
     )
     if names := registry().subscribers.get(type(event)):
-        await _enqueue(list(names), payload, None, None)
+        await _enqueue(list(names), [payload] * len(names), [None] * len(names), None)
     return event_id
 
 
@@ -193,13 +195,32 @@ async def schedule(
     With a `dedupe_key` a second one that is still waiting is skipped. The handler checks the stored due time again:
     what it was set for may have moved.
     """
+    await _set([(name, payload, due_at)], now, dedupe_key)
+
+
+async def schedule_all(timers: Sequence[tuple[str, msgspec.Struct, datetime]], *, now: datetime) -> None:
+    """Run each timer (name, payload, due time), as `schedule` does one, in two statements for all of them."""
+    await _set(timers, now, None)
+
+
+async def _set(timers: Sequence[tuple[str, msgspec.Struct, datetime]], now: datetime, dedupe_key: str | None) -> None:
     _require_transaction("schedule")
-    if name not in registry().entrypoints:
-        raise ValueError(f"no timer is called {name}")
-    delay = max(due_at - now, timedelta(0))
-    ids = await _enqueue([name], msgspec.json.encode(payload), delay, dedupe_key)
+    for name, _, _ in timers:
+        if name not in registry().entrypoints:
+            raise ValueError(f"no timer is called {name}")
+    ids = await _enqueue(
+        [name for name, _, _ in timers],
+        [msgspec.json.encode(payload) for _, payload, _ in timers],
+        [max(due_at - now, timedelta(0)) for _, _, due_at in timers],
+        dedupe_key,
+    )
     # PgQueuer takes a delay, counted from the transaction's start by the database's clock; the due time is absolute.
-    await db.execute("UPDATE pgqueuer SET execute_after = $2 WHERE id = ANY($1::int[])", ids, due_at)
+    await db.execute(
+        "UPDATE pgqueuer q SET execute_after = t.due_at"
+        " FROM unnest($1::int[], $2::timestamptz[]) AS t(id, due_at) WHERE q.id = t.id",
+        ids,
+        [due_at for _, _, due_at in timers][: len(ids)],
+    )
 
 
 async def run_payload(name: str, payload: bytes | None, context: JobContext) -> None:
