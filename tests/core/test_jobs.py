@@ -90,6 +90,15 @@ class TestSchedule:
         assert await run_due_jobs(now=now + timedelta(minutes=6)) == ["bells.remind"]
         assert heard == ["tea"]
 
+    async def test_sets_many_at_once_each_for_its_own_time(self, database: PostgresEngine, now: datetime) -> None:
+        timers = [("bells.remind", Reminder(f"tea {n}"), now + timedelta(minutes=n)) for n in (3, 1, 2)]
+        async with db.transaction():
+            await jobs.schedule_all(timers, now=now)
+        assert [due for _, due in await queued_jobs()] == [now + timedelta(minutes=n) for n in (1, 2, 3)]
+        for minute in (1, 2, 3):
+            await run_due_jobs(now=now + timedelta(minutes=minute))
+        assert heard == ["tea 1", "tea 2", "tea 3"]
+
     async def test_skips_a_second_one_with_the_same_key(self, database: PostgresEngine, now: datetime) -> None:
         async with db.transaction():
             for text in ("tea", "more tea"):
