@@ -89,11 +89,11 @@ class StaffSuspension(SuspensionAnswer, frozen=True, kw_only=True):
     no_shows: Annotated[int, Meta(description="Bookings in the 30 days before that counted as not shown up")] = 0
 
     @classmethod
-    def for_staff(cls, view: SuspensionView) -> "StaffSuspension":
-        """Make the answer from the view."""
+    def for_staff(cls, view: SuspensionView, staff: Staff) -> "StaffSuspension":
+        """Make the answer from the view; guards do not read appeals."""
         return cls(
             **msgspec.structs.asdict(SuspensionAnswer.of(view)),
-            appeal_text=on_site.appeal_text(view),
+            appeal_text=on_site.appeal_text(view, staff),
             no_shows=view.no_shows,
         )
 
@@ -150,20 +150,26 @@ class OnSite(Controller):
         "/suspensions",
         operation_id="listSuspensions",
         summary="List suspensions in force",
-        description="Of the own companies, those with an open appeal first, with what the resident wrote.",
+        description=(
+            "Of the own companies (guards: of the own station), those with an open appeal first; with what the resident"
+            " wrote for leads, operators and inspectors."
+        ),
         responses=answers(Unauthenticated, StaffOnly),
     )
     async def suspensions(self, staff: Staff, now: datetime) -> Page[StaffSuspension]:
         """List suspensions."""
         found = await on_site.list_suspensions(staff=staff, now=now, limit=200)
-        return Page([StaffSuspension.for_staff(one) for one in found], None)
+        return Page([StaffSuspension.for_staff(one, staff) for one in found], None)
 
     @post(
         "/suspensions/{suspension_id:uuid}/decide",
         status_code=200,
         operation_id="decideSuspension",
         summary="Lift or uphold a suspension",
-        description="For leads and operators. Decides an open appeal too; the resident is told. The reason is recorded.",
+        description=(
+            "Decides an open appeal too; the resident is told. Guards lift those of their own station; leads and"
+            " operators uphold too. The reason is kept on record."
+        ),
         responses=answers(Unauthenticated, StaffOnly, NotFound),
     )
     async def decide(self, staff: Staff, suspension_id: UUID, data: AppealDecision, now: datetime) -> None:

@@ -122,21 +122,34 @@ async def check_in(*, staff: Staff, reservation_id: UUID, reason: str, now: date
 
 
 async def list_suspensions(*, staff: Staff, now: datetime, limit: int) -> list[SuspensionView]:
-    """Return the suspensions in force of the caller's companies, those with an open appeal first."""
-    return await suspensions.list_in_force(sorted(staff.company_ids(*DECIDERS, "inspector")), now, limit)
+    """Return the suspensions in force of the caller's companies, those with an open appeal first; a guard sees those
+    whose last missed booking was at a station of theirs.
+    """
+    found = await suspensions.list_in_force(sorted(staff.company_ids(*HANDLERS, "inspector")), now, limit)
+    return [one for one in found if _concerns(staff, one, *HANDLERS, "inspector")]
 
 
-def appeal_text(view: SuspensionView) -> str | None:
-    """Return what the resident wrote against the suspension, or None."""
-    return None if view.appeal_cipher is None else crypto.decrypt(view.appeal_cipher)
+def _concerns(staff: Staff, view: SuspensionView, *roles: Role) -> bool:
+    return staff.may(*roles, operator_company_id=view.operator_company_id, station_id=view.station_id)
+
+
+def appeal_text(view: SuspensionView, staff: Staff) -> str | None:
+    """Return what the resident wrote against the suspension, for those who decide about appeals; None for guards."""
+    if view.appeal_cipher is None or not _concerns(staff, view, *DECIDERS, "inspector"):
+        return None
+    return crypto.decrypt(view.appeal_cipher)
 
 
 async def lift_suspension(*, staff: Staff, suspension_id: UUID, reason: str, lift: bool, now: datetime) -> None:
-    """Lift a suspension, or refuse the appeal against it; raises StaffOnly, NotFound (another company's or past)."""
-    staff.company_ids(*DECIDERS)
+    """Lift a suspension, or refuse the appeal against it; raises StaffOnly, NotFound (another company's or past).
+
+    A guard, who saw what happened at the gate, lifts those of the own station; only leads and operators uphold.
+    """
+    roles = HANDLERS if lift else DECIDERS
+    staff.company_ids(*roles)
     async with db.transaction():
         found = await suspensions.find_in_force(suspension_id, now)
-        if found is None or not staff.may(*DECIDERS, operator_company_id=found.operator_company_id):
+        if found is None or not _concerns(staff, found, *roles):
             raise NotFound(kind="suspension")
         if lift:
             await suspensions.lift(suspension_id, staff.account_id, reason, now)

@@ -24,6 +24,7 @@ class SuspensionView(msgspec.Struct, frozen=True, kw_only=True):
     appeal_lifted: bool | None
     lifted_at: datetime | None
     no_shows: int
+    station_id: UUID
 
 
 _SELECT = (
@@ -31,7 +32,8 @@ _SELECT = (
     " a.decided_at AS appeal_decided_at, nullif(a.text_cipher, ''::bytea) AS appeal_cipher,"
     " a.lifted AS appeal_lifted, s.lifted_at, (SELECT count(*) FROM reservation r WHERE r.account_id = s.account_id"
     " AND r.counts_as_no_show AND r.closed_at BETWEEN s.starts_at - interval '30 days' AND s.starts_at)::int"
-    " AS no_shows FROM booking_suspension s"
+    " AS no_shows, (SELECT r.station_id FROM reservation r WHERE r.id = s.caused_by) AS station_id"
+    " FROM booking_suspension s"
     " LEFT JOIN suspension_appeal a ON a.suspension_id = s.id"
 )
 
