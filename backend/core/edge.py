@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 MAX_HEADER_BYTES = 16 * 1024
 MAX_IDEMPOTENT_BODY = 1024 * 1024
+STRANGER = "address:"
+"""What the name of a caller without a login begins with."""
 BODY_TIMEOUT_S = 30.0
 """Longest silence of a client while it sends its body."""
 UNSAFE = frozenset({"POST", "PUT", "DELETE"})
@@ -125,7 +127,14 @@ class Edge:
         caller = self._caller(scope, headers)
         operation = f"{scope['method']} {scope['path']}"[:200]
         body = await _read_body(receive)
-        stored = await idempotency.begin(caller=caller, key=key, operation=operation, body=body, now=self._clock.now())
+        stored = await idempotency.begin(
+            caller=caller,
+            key=key,
+            operation=operation,
+            body=body,
+            now=self._clock.now(),
+            keep_for=idempotency.KEEP_FOR_STRANGERS if caller.startswith(STRANGER) else idempotency.KEEP_FOR,
+        )
         if stored is not None:
             replayed = {"content-type": stored.media_type, "idempotency-replayed": "true"}
             await _send_all(send, stored.status, replayed, stored.body)
@@ -145,8 +154,8 @@ class Edge:
             try:
                 return str(self._tokens.read(token.strip()).account_id)
             except Unauthenticated:
-                return "nobody"
-        return f"address:{scope['state']['client_address']}"
+                return f"{STRANGER}nobody"
+        return f"{STRANGER}{scope['state']['client_address']}"
 
 
 class _Recorder:

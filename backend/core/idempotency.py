@@ -1,7 +1,8 @@
 """`Idempotency-Key` on unsafe calls: the same key and body get the same answer; the record outlives the process.
 
 Same key, other body: 422. Still running: 409. An answer of 5xx is not kept, so that the client may try again.
-Answers are stored encrypted (they may hold tokens or personal data) and dropped after a day.
+Answers are stored encrypted (they may hold tokens or personal data) and dropped after a day; those to callers without a
+login, whom only their address tells apart, after a minute: a login's tokens must not lie there to be asked for.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from backend.core.errors import Conflict, Invalid
 from backend.core.ids import new_id
 
 KEEP_FOR = timedelta(days=1)
+KEEP_FOR_STRANGERS = timedelta(seconds=60)
 TAKE_OVER_AFTER = timedelta(seconds=60)
 """A call that began this long ago and left no answer died with its process; the next one may run."""
 
@@ -62,8 +64,10 @@ def check_key(key: str) -> None:
         raise KeyInvalid(field="Idempotency-Key")
 
 
-async def begin(*, caller: str, key: str, operation: str, body: bytes, now: datetime) -> StoredAnswer | None:
-    """Claim the key for a call, or return the answer given before; raises KeyReused, StillRunning."""
+async def begin(
+    *, caller: str, key: str, operation: str, body: bytes, now: datetime, keep_for: timedelta = KEEP_FOR
+) -> StoredAnswer | None:
+    """Claim the key for a call, or return the answer given within `keep_for`; raises KeyReused, StillRunning."""
     digest = hashlib.sha256(body).digest()
     while True:
         claimed = await db.fetchval(
@@ -82,6 +86,9 @@ async def begin(*, caller: str, key: str, operation: str, body: bytes, now: date
             "SELECT * FROM idempotency_record WHERE caller = $1 AND key = $2 AND operation = $3", caller, key, operation
         )
         if row is None:
+            continue
+        if row["status"] is not None and row["started_at"] < now - keep_for:
+            await db.execute("DELETE FROM idempotency_record WHERE id = $1", row["id"])
             continue
         if row["body_sha256"] != digest:
             raise KeyReused

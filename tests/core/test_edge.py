@@ -157,6 +157,20 @@ class TestIdempotencyKey:
             assert "idempotency-replayed" not in response.headers
         assert calls == [5, 5]
 
+    async def test_an_answer_to_nobody_in_particular_is_kept_for_a_minute(
+        self, client: httpx.AsyncClient, calls: list[int], clock: FixedClock
+    ) -> None:
+        token, _lifetime = Tokens(SECRET, clock).issue(account_id=new_id(), session_id=new_id())
+        stranger, known = {"idempotency-key": "1"}, {"idempotency-key": "1", "authorization": f"Bearer {token}"}
+        for headers in (stranger, known):
+            await client.post("/orders", json={"amount_fen": 5}, headers=headers)
+        clock.advance(seconds=61)
+        replayed = [
+            "idempotency-replayed" in (await client.post("/orders", json={"amount_fen": 5}, headers=headers)).headers
+            for headers in (stranger, known)
+        ]
+        assert (replayed, calls) == ([False, True], [5, 5, 5])
+
     async def test_a_fault_of_ours_is_not_kept(self, client: httpx.AsyncClient, calls: list[int]) -> None:
         key = {"idempotency-key": "k-1"}
         for _ in range(2):
