@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import msgspec
+
 PRICE_SCALE = 100_000
 """Wh x e4 (1/10000 yuan per kWh) makes 1/100,000 of a fen."""
 
@@ -19,8 +21,7 @@ CAP_E4 = 5_000
 MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class MeterPoint:
+class MeterPoint(msgspec.Struct, frozen=True, order=True, gc=False):
     """A cumulative meter value at a corrected device time."""
 
     at: datetime
@@ -96,13 +97,8 @@ def cap_fen(*, energy_wh: int) -> int:
 
 def order_points(points: Iterable[MeterPoint]) -> list[MeterPoint]:
     """Sort by time; of several values of one instant keep the highest, which is the newest of a cumulative meter."""
-    ordered: list[MeterPoint] = []
-    for point in sorted(points, key=lambda p: (p.at, p.meter_wh)):
-        if ordered and ordered[-1].at == point.at:
-            ordered[-1] = point
-        else:
-            ordered.append(point)
-    return ordered
+    ordered = sorted(points)
+    return [point for point, later in pairwise(ordered) if point.at != later.at] + ordered[-1:]
 
 
 def meter_at(points: Sequence[MeterPoint], at: datetime) -> int:
@@ -138,11 +134,12 @@ def find_doubts(
         for earlier, later in pairwise(periods)
         if (earlier.energy_e4, earlier.service_e4) != (later.energy_e4, later.service_e4)
     ]
+    longest = timedelta(seconds=max_gap_s)
     for before, after in pairwise(points):
         if after.meter_wh < before.meter_wh:
             doubts.append(Doubt("reset" if after.meter_wh < start.meter_wh else "rollback", before, after))
         elif (
-            after.at - before.at > timedelta(seconds=max_gap_s)
+            after.at - before.at > longest
             and after.meter_wh > before.meter_wh
             and any(before.at < change < after.at for change in changes)
         ):
