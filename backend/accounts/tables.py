@@ -130,3 +130,4 @@ class StaffGrant(Table, tablename="staff_grant"):
     granted_by = UUID(null=True, default=None)
     granted_at = Timestamptz()
     revoked_at = Timestamptz(null=True, default=None)
+    name_cipher = Bytea(null=True, default=None)

@@ -61,6 +61,16 @@ class TestGiveRole:
             "SELECT count(*) FROM audit_entry WHERE detail::text LIKE '%' || $1 || '%'", BOB.phone
         )
 
+    async def test_does_not_tell_whose_a_number_is(
+        self, api: httpx.AsyncClient, services: Services, now: datetime
+    ) -> None:
+        await log_in(ALICE, services=services, now=now)
+        li = await log_in(LI, services=services, now=now)
+        given = await api.post(PATH, json={**guard(ALICE), "name": "门岗三号"}, headers=li.headers)
+        listed = await api.get(PATH, headers=li.headers)
+        assert given.json()["name"] == "门岗三号"
+        assert ALICE.name not in given.text + listed.text
+
     async def test_is_refused_twice(self, api: httpx.AsyncClient, services: Services, now: datetime) -> None:
         li = await log_in(LI, services=services, now=now)
         await api.post(PATH, json=guard(BOB), headers=li.headers)

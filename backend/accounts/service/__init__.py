@@ -315,15 +315,20 @@ async def add_staff(
     granted_by: UUID | None = None,
     now: datetime,
 ) -> UUID | None:
-    """Give a role to an account (seed and import; people use `.staff`); None when it has exactly this one already."""
+    """Give a role to an account (seed and import; people use `.staff`); None when it has exactly this one already.
+
+    The grant is named as its person is.
+    """
     if role not in get_args(Role):
         raise ValueError(f"no such role: {role}")
+    person = await people_rows.find_account(account_id=account_id)
     return await staff_rows.add_grant(
         account_id=account_id,
         role=role,
         operator_company_id=operator_company_id,
         station_id=station_id,
         granted_by=granted_by,
+        name_cipher=None if person is None else person["name_cipher"],
         now=now,
     )
 

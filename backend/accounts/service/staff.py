@@ -7,7 +7,6 @@ from asyncpg import ForeignKeyViolationError
 
 from backend.accounts import service as accounts
 from backend.accounts.service import StaffView
-from backend.accounts.store import people as people_rows
 from backend.accounts.store import staff as staff_rows
 from backend.core import audit, crypto, db
 from backend.core.auth import Role, Staff
@@ -85,8 +84,8 @@ async def give_role(
     """Give a role to the person with this phone, adding the account when there is none; audited.
 
     Raises StaffOnly, NotFound (company or station of others), StationForGuards (prices, bills and staff have no
-    station, so a limit would be none), PhoneInvalid, RoleGiven. The name is taken for a person
-    who has none yet; people change their own name themselves.
+    station, so a limit would be none), PhoneInvalid, RoleGiven. The name is the company's own note of who this is:
+    what people call themselves in their profile is not told to who knows their number.
     """
     company_id = _own_company(staff, operator_company_id)
     if station_id is not None and role != "guard":
@@ -94,17 +93,13 @@ async def give_role(
     try:
         async with db.transaction():
             account_id = await accounts.ensure_account(phone=phone, name=name, now=now)
-            profile = await accounts.get_profile(account_id=account_id)
-            if not profile.name:
-                await people_rows.set_profile(
-                    account_id=account_id, name_cipher=crypto.encrypt(name), locale=profile.locale
-                )
             grant_id = await staff_rows.add_grant(
                 account_id=account_id,
                 role=role,
                 operator_company_id=company_id,
                 station_id=station_id,
                 granted_by=staff.account_id,
+                name_cipher=crypto.encrypt(name),
                 now=now,
             )
             if grant_id is None:

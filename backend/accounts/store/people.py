@@ -88,7 +88,9 @@ async def erase_account(*, account_id: UUID, now: datetime) -> None:
     await db.execute("DELETE FROM push_token WHERE account_id = $1", account_id)
     await db.execute("DELETE FROM consent WHERE account_id = $1", account_id)
     await db.execute(
-        "UPDATE staff_grant SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL", account_id, now
+        "UPDATE staff_grant SET revoked_at = coalesce(revoked_at, $2), name_cipher = NULL WHERE account_id = $1",
+        account_id,
+        now,
     )
 
 

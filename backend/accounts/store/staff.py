@@ -45,13 +45,15 @@ async def add_grant(
     operator_company_id: UUID,
     station_id: UUID | None,
     granted_by: UUID | None,
+    name_cipher: bytes | None,
     now: datetime,
 ) -> UUID | None:
     """Give a role; None when the account has exactly this one already."""
     grant_id: UUID | None = await db.fetchval(
         """
-        INSERT INTO staff_grant (id, account_id, role, operator_company_id, station_id, granted_by, granted_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING id
+        INSERT INTO staff_grant (id, account_id, role, operator_company_id, station_id, granted_by, granted_at,
+            name_cipher)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id
         """,
         new_id(),
         account_id,
@@ -60,6 +62,7 @@ async def add_grant(
         station_id,
         granted_by,
         now,
+        name_cipher,
     )
     return grant_id
 
@@ -100,11 +103,14 @@ async def list_staff(
     after: UUID | None = None,
     limit: int | None = None,
 ) -> list[Record]:
-    """Return grants in force with the person's row; with `station_id`, those for all stations or for that one."""
+    """Return grants in force with the name they were given under and the person's phone.
+
+    With `station_id`, those for all stations or for that one.
+    """
     return await db.fetch(
         """
         SELECT g.id AS grant_id, g.role, g.operator_company_id, g.station_id, g.granted_at,
-               a.id AS account_id, a.name_cipher, a.phone_cipher
+               a.id AS account_id, g.name_cipher, a.phone_cipher
         FROM staff_grant g JOIN account a ON a.id = g.account_id
         WHERE g.operator_company_id = ANY($1::uuid[]) AND g.revoked_at IS NULL AND a.erased_at IS NULL
           AND ($2::text[] IS NULL OR g.role = ANY($2))
