@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,9 @@ from backend.telemetry.service import ConnectorState
 
 QUIET_S = 20.0
 """A ping after this long without a message, so that proxies and phones keep the connection."""
+LOOK_EVERY = timedelta(seconds=15)
+"""So often the session is read again while samples come: word of its end may be lost with a connection to Valkey, and
+the samples of the next car are nobody's to see."""
 
 
 async def present(session: SessionView, *, clock: Clock, locale: str) -> tuple[SessionOut, metering.RunningMeter]:
@@ -58,6 +62,7 @@ async def watch_session(
     try:
         session = await sessions.get_session(session_id=session_id, account_id=account_id)
         shown, meter = await present(session, clock=clock, locale=locale)
+        looked_at = clock.now()
         yield SessionMessage(type="snapshot", session=shown)
         while True:
             try:
@@ -67,16 +72,22 @@ async def watch_session(
                 yield SessionMessage(type="ping")
                 continue
             if channel == of_connector:
-                if session.status not in ("ended", "failed"):
-                    state = msgspec.json.decode(data, type=ConnectorState)
-                    shown = _with_sample(session, shown, state, meter, locale)
-                    yield SessionMessage(type="sample", session=shown)
-                continue
-            message: dict[str, Any] = msgspec.json.decode(data)
-            if message.get("type") == "warning":
-                yield SessionMessage(type="warning", warning=message.get("warning"))
-                continue
-            session = await sessions.get_session(session_id=session_id, account_id=account_id)
+                known = session.status
+                if clock.now() - looked_at >= LOOK_EVERY:
+                    looked_at = clock.now()
+                    session = await sessions.get_session(session_id=session_id, account_id=account_id)
+                if session.status == known:
+                    if known not in ("ended", "failed"):
+                        state = msgspec.json.decode(data, type=ConnectorState)
+                        shown = _with_sample(session, shown, state, meter, locale)
+                        yield SessionMessage(type="sample", session=shown)
+                    continue
+            else:
+                message: dict[str, Any] = msgspec.json.decode(data)
+                if message.get("type") == "warning":
+                    yield SessionMessage(type="warning", warning=message.get("warning"))
+                    continue
+                session = await sessions.get_session(session_id=session_id, account_id=account_id)
             shown, meter = await present(session, clock=clock, locale=locale)
             yield SessionMessage(type="status", session=shown)
     finally:

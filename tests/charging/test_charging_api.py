@@ -154,6 +154,36 @@ class TestALiveSession:
         assert order is not None and order.energy_wh == 3200
         await stream.aclose()
 
+    async def test_shows_nothing_of_the_next_car_when_word_of_the_end_is_lost(
+        self, api: httpx.AsyncClient, services: Services, clock: FixedClock
+    ) -> None:
+        scene = await add_charging_scene(now=NOON)
+        gun = scene.place.dc
+        session = await begin(scene.alice, gun, now=NOON)
+        await answer(gun, "start", now=NOON + SECOND)
+        await report(gun, "session_started", now=NOON + 2 * SECOND, session=session, meter_wh=1_000_000)
+        await run_due_jobs(now=NOON + 2 * SECOND, services=services)
+        live = services.get(Live)
+        clock.move_to(NOON + 3 * SECOND)
+        stream = watch_session(
+            session_id=session.id, account_id=scene.alice.account_id, live=live, clock=clock, locale="en"
+        )
+        await anext(stream)
+        end = NOON + 5 * MINUTE
+        await report(gun, "session_ended", now=end, session=session, meter_wh=1_000_900, reason="target")
+        for feature in ("telemetry.", "charging."):
+            await run_due_jobs(now=end, only=feature)
+        clock.move_to(end + MINUTE)
+        await sample(gun, now=clock.now(), meter_wh=1_001_500)
+        rows = await db.fetch(
+            "SELECT *, status AS previous FROM connector_state WHERE connector_id = $1", gun.connector.id
+        )
+        await show(rows, live=live)
+        seen = await anext(stream)
+        assert seen.session is not None
+        assert (seen.type, seen.session.status, seen.session.energy_wh) == ("status", "ended", 900)
+        await stream.aclose()
+
     async def test_is_not_shown_to_another_resident(self, api: httpx.AsyncClient, services: Services) -> None:
         scene = await add_charging_scene(now=NOON)
         session = await begin(scene.alice, scene.place.ac, now=NOON)
