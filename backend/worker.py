@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +13,8 @@ import asyncpg
 import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
+from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor
 from pgqueuer.errors import FailingListenerError
 from pgqueuer.models import Job
@@ -29,6 +32,32 @@ log = structlog.get_logger()
 
 MAX_ATTEMPTS = 12
 """Tries of a job before it is held for a person; with the backoff below, about half an hour."""
+
+BATCH, AT_ONCE = 20, 100
+"""Jobs a lane takes with one statement, and has in hand at most."""
+POLL = timedelta(milliseconds=50)
+"""Until a lane that found nothing, or has its hands full, looks again."""
+PLANNING = {"enable_sort": "off", "enable_seqscan": "off", "enable_bitmapscan": "off"}
+"""For the queue's own statements: they want the first few jobs of a kind, in the order of an index.
+
+The planner, which cannot know how many of a kind are waiting, would now and then read and sort all of them for these.
+"""
+
+
+class QueueStatements(QueryQueueBuilder):
+    """PgQueuer's statements, but for one that read every timer there is."""
+
+    def build_next_deferred_eta_query(self) -> str:
+        """The wait until the soonest timer of some kinds, from the first entry of each kind in `pgqueuer_ep_ea_idx`."""
+        return """
+            SELECT soonest.eta FROM unnest($1::text[]) AS kind (name) CROSS JOIN LATERAL (
+                SELECT execute_after - NOW() AS eta FROM pgqueuer
+                WHERE entrypoint = kind.name AND status = 'queued' AND execute_after > NOW()
+                ORDER BY execute_after LIMIT 1
+            ) AS soonest
+            ORDER BY soonest.eta LIMIT 1
+        """
+
 
 CORE = jobs.Jobs("core")
 
@@ -51,6 +80,30 @@ async def trim_job_log(job: jobs.JobContext) -> None:
     await db.execute("DELETE FROM pgqueuer_log WHERE created < $1", job.now - timedelta(days=7))
 
 
+@dataclass
+class LaneQueries(Queries):
+    """PgQueuer's queries, asked less often: for a batch of jobs instead of job by job, and not at every notice.
+
+    Notices come with every change of the queue, whichever lane it concerns.
+    """
+
+    in_hand: Callable[[], int] = lambda: 0
+    empty_at: float = 0.0
+
+    async def dequeue(self, batch_size: int, *args: Any, **kwargs: Any) -> list[Job]:
+        """Wait a moment for room for a batch, or after an empty answer; then take what there is room for."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(max(0.0, self.empty_at + POLL.total_seconds() - clock()))
+        for _ in range(10):
+            if self.in_hand() <= AT_ONCE - batch_size:
+                break
+            await asyncio.sleep(0.01)
+        taken = await super().dequeue(batch_size, *args, **kwargs)
+        if not taken:
+            self.empty_at = clock()
+        return taken
+
+
 def _context(services: Services, *, job_id: int = 0, attempt: int = 0) -> jobs.JobContext:
     clock: Clock = services.get(Clock)  # type: ignore[type-abstract]
     return jobs.JobContext(now=clock.now(), clock=clock, services=services, job_id=job_id, attempt=attempt)
@@ -69,9 +122,13 @@ async def _run(services: Services, name: str, job: Job) -> None:
     JOB_SECONDS.labels(name).observe(time.perf_counter() - started)
 
 
-def build_queue(connection: asyncpg.Connection, services: Services) -> PgQueuer:
-    """Return a PgQueuer with every handler of the registry, retried with backoff and held when it fails for good."""
-    queue = PgQueuer(AsyncpgDriver(connection))
+def build_queue(connection: asyncpg.Connection, services: Services, *, urgent: bool) -> PgQueuer:
+    """Return a PgQueuer with the handlers of a lane, retried with backoff and held when they fail for good."""
+    driver = AsyncpgDriver(connection)
+    queries = LaneQueries(driver, qbq=QueueStatements())
+    queue = PgQueuer(driver, queries=queries)
+    queries.in_hand = lambda: len(queue.qm.job_context)
+    queue.qm.min_dequeue_poll_interval = POLL
     executor = partial(
         DatabaseRetryEntrypointExecutor,
         max_attempts=MAX_ATTEMPTS,
@@ -79,13 +136,14 @@ def build_queue(connection: asyncpg.Connection, services: Services) -> PgQueuer:
         max_delay=timedelta(minutes=5),
     )
     for name, entry in jobs.registry().entrypoints.items():
-        queue.entrypoint(
-            name,
-            concurrency_limit=entry.concurrency,
-            accepts_context=False,
-            on_failure="hold",
-            executor_factory=executor,
-        )(_entry(services, name))
+        if entry.urgent == urgent:
+            queue.entrypoint(
+                name,
+                concurrency_limit=entry.concurrency,
+                accepts_context=False,
+                on_failure="hold",
+                executor_factory=executor,
+            )(_entry(services, name))
     return queue
 
 
@@ -97,23 +155,34 @@ def _entry(services: Services, name: str) -> Callable[[Job], Coroutine[Any, Any,
 
 
 async def run_queue_forever(services: Services, stop: asyncio.Event) -> None:
-    """Run jobs until `stop`; a lost database connection is made again, and jobs that were running come back."""
+    """Run jobs until `stop`, urgent ones in a lane of their own; both end when one of them fails for good."""
+    lanes = {entry.urgent for entry in jobs.registry().entrypoints.values()}
+    async with asyncio.TaskGroup() as group:
+        for urgent in lanes:
+            group.create_task(_run_lane(services, stop, urgent=urgent), name="urgent" if urgent else "jobs")
+
+
+async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool) -> None:
+    """Run the jobs of a lane; a lost database connection is made again, and jobs that were running come back."""
     settings = services.get(Settings)
+    name = "linli worker urgent" if urgent else "linli worker queue"
     while not stop.is_set():
         connection: asyncpg.Connection | None = None
         try:
             connection = await asyncpg.connect(
-                settings.database_url, timeout=10, server_settings={"application_name": "linli worker queue"}
+                settings.database_url, timeout=10, server_settings={"application_name": name, **PLANNING}
             )
-            queue = build_queue(connection, services)
+            queue = build_queue(connection, services, urgent=urgent)
             running = asyncio.create_task(
                 queue.run(
                     dequeue_timeout=timedelta(seconds=5),
-                    batch_size=20,
-                    max_concurrent_tasks=100,
+                    batch_size=BATCH,
+                    max_concurrent_tasks=AT_ONCE,
                     mode=QueueExecutionMode.continuous,
                     shutdown_on_listener_failure=True,
                     heartbeat_timeout=timedelta(seconds=5),
+                    # Nobody reads PgQueuer's statistics (Prometheus has ours), and writing them stops the lane.
+                    log_aggregation_interval=timedelta(0),
                 )
             )
             stopping = asyncio.create_task(stop.wait())
@@ -129,7 +198,7 @@ async def run_queue_forever(services: Services, stop: asyncio.Event) -> None:
             FailingListenerError,
             TimeoutError,
         ) as error:
-            log.error("queue_connection_lost", error=repr(error)[:200])
+            log.error("queue_connection_lost", lane=name, error=repr(error)[:200])
             await asyncio.sleep(1)
         finally:
             if connection is not None and not connection.is_closed():

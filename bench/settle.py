@@ -116,7 +116,7 @@ async def run(made: Ground) -> None:
     """Settle, then play the same rows."""
     async with made.opened():
         await prepare()
-    # What autovacuum does within a minute of such a load; without it each dequeue sorts the whole queue.
+    # What autovacuum does within a minute of such a load.
     await run_as_superuser(made.postgres.url(SUPERUSER, DATABASE), ["ANALYZE"])
     copy = await made.clone("plain")
     seconds = await work_off(made)

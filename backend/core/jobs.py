@@ -51,6 +51,7 @@ class Entrypoint:
     payload_type: type[msgspec.Struct]
     handler: PayloadHandler
     concurrency: int
+    urgent: bool
 
 
 @dataclass(frozen=True)
@@ -71,35 +72,40 @@ class Jobs:
     subscriptions: list[tuple[type[Event], str]] = field(default_factory=list)
     ticks: list[Tick] = field(default_factory=list)
 
-    def _add(self, name: str, payload_type: type[msgspec.Struct], handler: PayloadHandler, concurrency: int) -> str:
+    def _add(
+        self, name: str, payload_type: type[msgspec.Struct], handler: PayloadHandler, concurrency: int, urgent: bool
+    ) -> str:
         full = f"{self.feature}.{name}"
         if full in self.entrypoints:
             raise ValueError(f"two handlers are called {full}")
-        self.entrypoints[full] = Entrypoint(full, payload_type, handler, concurrency)
+        self.entrypoints[full] = Entrypoint(full, payload_type, handler, concurrency, urgent)
         return full
 
     def on(
-        self, *event_types: type[E], concurrency: int = 0
+        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False
     ) -> Callable[[Callable[[E, JobContext], Awaitable[None]]], Callable[[E, JobContext], Awaitable[None]]]:
-        """Run the decorated handler once for each event of these types (in a job of its own)."""
+        """Run the decorated handler once for each event of these types (in a job of its own).
+
+        `urgent` jobs have a lane of their own in each worker: they wait for no others, however many are queued.
+        """
 
         def register(handler: Callable[[E, JobContext], Awaitable[None]]) -> Callable[[E, JobContext], Awaitable[None]]:
             for event_type in event_types:
                 name = getattr(handler, "__name__", "handler")
                 if len(event_types) > 1:
                     name = f"{name}.{event_type.__name__}"
-                self.subscriptions.append((event_type, self._add(name, event_type, handler, concurrency)))
+                self.subscriptions.append((event_type, self._add(name, event_type, handler, concurrency, urgent)))
             return handler
 
         return register
 
     def timer(
-        self, name: str, payload_type: type[P], *, concurrency: int = 0
+        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False
     ) -> Callable[[Callable[[P, JobContext], Awaitable[None]]], Callable[[P, JobContext], Awaitable[None]]]:
-        """Run the decorated handler for each `schedule("feature.name", payload, due_at=…)`."""
+        """Run the decorated handler for each `schedule("feature.name", payload, due_at=…)`; `urgent` as with `on`."""
 
         def register(handler: Callable[[P, JobContext], Awaitable[None]]) -> Callable[[P, JobContext], Awaitable[None]]:
-            self._add(name, payload_type, handler, concurrency)
+            self._add(name, payload_type, handler, concurrency, urgent)
             return handler
 
         return register
@@ -156,13 +162,17 @@ def _require_transaction(what: str) -> None:
 
 
 async def _enqueue(
-    names: list[str], payloads: Sequence[bytes], delays: list[timedelta | None], dedupe_key: str | None
+    names: list[str],
+    payloads: Sequence[bytes],
+    delays: list[timedelta | None],
+    dedupe_key: str | None,
+    priority: int = 0,
 ) -> list[int]:
     async with db.connection() as conn:
         ids = await Queries(AsyncpgDriver(conn)).enqueue(
             names,
             list(payloads),
-            [0] * len(names),
+            [priority] * len(names),
             delays,
             [f"{name}:{dedupe_key}" if dedupe_key else None for name in names],
             on_conflict="skip",
@@ -188,14 +198,20 @@ async def emit(event: Event, *, now: datetime) -> UUID:
 
 
 async def schedule(
-    name: str, payload: msgspec.Struct, *, due_at: datetime, now: datetime, dedupe_key: str | None = None
+    name: str,
+    payload: msgspec.Struct,
+    *,
+    due_at: datetime,
+    now: datetime,
+    dedupe_key: str | None = None,
+    first: bool = False,
 ) -> None:
     """Run the timer `name` at `due_at`, in the caller's transaction.
 
     With a `dedupe_key` a second one that is still waiting is skipped. The handler checks the stored due time again:
-    what it was set for may have moved.
+    what it was set for may have moved. Once due, one that is `first` is taken before all others of its lane.
     """
-    await _set([(name, payload, due_at)], now, dedupe_key)
+    await _set([(name, payload, due_at)], now, dedupe_key, priority=int(first))
 
 
 async def schedule_all(timers: Sequence[tuple[str, msgspec.Struct, datetime]], *, now: datetime) -> None:
@@ -203,7 +219,9 @@ async def schedule_all(timers: Sequence[tuple[str, msgspec.Struct, datetime]], *
     await _set(timers, now, None)
 
 
-async def _set(timers: Sequence[tuple[str, msgspec.Struct, datetime]], now: datetime, dedupe_key: str | None) -> None:
+async def _set(
+    timers: Sequence[tuple[str, msgspec.Struct, datetime]], now: datetime, dedupe_key: str | None, *, priority: int = 0
+) -> None:
     _require_transaction("schedule")
     for name, _, _ in timers:
         if name not in registry().entrypoints:
@@ -213,7 +231,10 @@ async def _set(timers: Sequence[tuple[str, msgspec.Struct, datetime]], now: date
         [msgspec.json.encode(payload) for _, payload, _ in timers],
         [max(due_at - now, timedelta(0)) for _, _, due_at in timers],
         dedupe_key,
+        priority,
     )
+    if all(due_at <= now for _, _, due_at in timers):
+        return
     # PgQueuer takes a delay, counted from the transaction's start by the database's clock; the due time is absolute.
     await db.execute(
         "UPDATE pgqueuer q SET execute_after = t.due_at"

@@ -24,13 +24,13 @@ MESSAGES_KEPT_DAYS = 1096
 PLATES_KEPT_DAYS = 30
 
 
-@JOBS.timer("device_message", MessageStored)
+@JOBS.timer("device_message", MessageStored, urgent=True)
 async def device_message(payload: MessageStored, job: JobContext) -> None:
     """Carry out a message of the safety lane; a second run of the job finds it handled."""
     await _show(await handling.handle_message(message_id=payload.message_id, now=job.now), job)
 
 
-@JOBS.timer("command_timeout", CommandDue)
+@JOBS.timer("command_timeout", CommandDue, urgent=True)
 async def command_timeout(payload: CommandDue, job: JobContext) -> None:
     """Tell once that a command has no answer 10 s after it was sent; or never could be sent before it expired."""
     async with db.transaction():

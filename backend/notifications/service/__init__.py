@@ -133,7 +133,7 @@ async def _add_message(
         recipient_id=recipient, event_key=event_key, template=template, params=params, safety=safety, now=now
     )
     if message_id is not None:
-        await jobs.schedule("notifications.announce", Announce(message_id), due_at=now, now=now)
+        await jobs.schedule("notifications.announce", Announce(message_id), due_at=now, now=now, first=safety)
 
 
 async def start_chain(
@@ -152,9 +152,8 @@ async def start_chain(
 async def schedule_move_on(*, event_key: str, recipient: UUID, now: datetime, at_once: bool = False) -> None:
     """Set the timer that looks whether the next channel has to be started."""
     wait = 0 if at_once else rules.ACCEPTED_WITHIN_S
-    await jobs.schedule(
-        "notifications.move_on", MoveOn(event_key, recipient), due_at=now + timedelta(seconds=wait), now=now
-    )
+    due_at = now + timedelta(seconds=wait)
+    await jobs.schedule("notifications.move_on", MoveOn(event_key, recipient), due_at=due_at, now=now, first=True)
 
 
 async def start_delivery(
@@ -184,7 +183,7 @@ async def start_delivery(
         return False
     if due_at is not None and due_at > now:
         await store.defer_delivery(delivery_id=delivery_id, due_at=due_at)
-    await jobs.schedule("notifications.deliver", Deliver(delivery_id), due_at=due_at or now, now=now)
+    await jobs.schedule("notifications.deliver", Deliver(delivery_id), due_at=due_at or now, now=now, first=safety)
     return True
 
 

@@ -173,7 +173,7 @@ async def _postpone(row: DeliveryRow, wait_s: float, answer: str, clock: Clock) 
     due_at = now + timedelta(seconds=wait_s)
     async with db.transaction():
         if await store.postpone_delivery(delivery_id=row.id, due_at=due_at, provider_answer=answer):
-            await jobs.schedule("notifications.deliver", Deliver(row.id), due_at=due_at, now=now)
+            await jobs.schedule("notifications.deliver", Deliver(row.id), due_at=due_at, now=now, first=row.safety)
 
 
 def _answer(error: GatewayError) -> str:

@@ -1,0 +1,169 @@
+"""The lanes of a worker: an urgent job waits for nothing, and a deep queue is as quick to take from as a short one."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+import pytest
+from piccolo.engine.postgres import PostgresEngine
+
+from backend import worker
+from backend.core import db, jobs
+from backend.core.clock import Clock
+from backend.core.jobs import JobContext, Jobs
+from backend.core.services import Services
+from backend.core.settings import Settings
+from mqtt_bridge import safety
+from tests.fakes import FixedClock
+
+KINDS = ("deep.bill", "deep.notify", "deep.count", "deep.show")
+WAITING, NEXT_WEEK = 50_000, 10_000
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """A payload without content."""
+
+
+class Ran:
+    """What the handlers of a test did."""
+
+    def __init__(self) -> None:
+        self.ordinary = 0
+        self.before_urgent: int | None = None
+        self.urgent = asyncio.Event()
+
+
+ran: Ran
+DEEP = Jobs("deep")
+
+
+async def _errand(payload: Errand, job: JobContext) -> None:
+    ran.ordinary += 1
+
+
+for _kind in KINDS:
+    DEEP.timer(_kind.removeprefix("deep."), Errand)(_errand)
+
+
+@DEEP.timer("alarm", Errand, urgent=True)
+async def alarm(payload: Errand, job: JobContext) -> None:
+    ran.before_urgent = ran.ordinary
+    ran.urgent.set()
+
+
+@pytest.fixture(autouse=True)
+def _deep() -> Iterator[None]:
+    global ran
+    ran = Ran()
+    before = jobs.registry()
+    jobs.wire([DEEP])
+    yield
+    jobs._registry = before
+
+
+@pytest.fixture
+async def url(committing: PostgresEngine) -> str:
+    """The address of a database whose queue holds 50,000 jobs that are due and 10,000 timers of next week."""
+    fill = (
+        "INSERT INTO pgqueuer (priority, entrypoint, payload, status, execute_after)"
+        " SELECT 0, ($1::text[])[1 + n % 4], '{}', 'queued', now() + $2 FROM generate_series(1, $3::int) AS n"
+    )
+    await db.execute(fill, list(KINDS), timedelta(days=7), NEXT_WEEK)
+    await db.execute(fill, list(KINDS), timedelta(minutes=-1), WAITING)
+    return str(committing.config["dsn"])
+
+
+class TestADeepQueue:
+    @pytest.mark.parametrize("known", [False, True], ids=["as it grew", "analysed"])
+    async def test_is_taken_from_without_being_read(self, url: str, known: bool) -> None:
+        connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
+        try:
+            if known:
+                await connection.execute("ANALYZE pgqueuer")
+            # As many kinds as the service has, most of them without a job.
+            kinds = [*KINDS, *(f"idle.kind_{n}" for n in range(100))]
+            query = worker.QueueStatements().build_dequeue_query(
+                batch_size=worker.BATCH,
+                entrypoints=kinds,  # type: ignore[arg-type]  PgQueuer's NewType of str
+                concurrency_limits=[0] * len(kinds),
+                queue_manager_id=uuid4(),  # type: ignore[arg-type]
+                global_concurrency_limit=worker.AT_ONCE,
+                heartbeat_timeout=timedelta(seconds=5),
+            )
+            sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query.sql}"
+            (plan,) = msgspec.json.decode(await connection.fetchval(sql, *query.args))
+        finally:
+            await connection.close()
+        assert plan["Plan"]["Actual Rows"] == worker.BATCH
+        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 4_000
+
+    async def test_tells_when_its_next_timer_is_due(self, url: str) -> None:
+        connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
+        try:
+            sql = worker.QueueStatements().build_next_deferred_eta_query()
+            eta = await connection.fetchval(sql, ["idle.kind", *KINDS])
+            assert timedelta(days=6, hours=23) < eta <= timedelta(days=7)
+            assert await connection.fetchval(sql, ["idle.kind"]) is None
+        finally:
+            await connection.close()
+
+
+class TestAnUrgentJob:
+    async def test_does_not_wait_for_fifty_thousand_others(self, url: str, settings: Settings, now: datetime) -> None:
+        services = Services()
+        services.put(Settings, msgspec.structs.replace(settings, database_url=url))
+        services.put(Clock, FixedClock(now))  # type: ignore[type-abstract]
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run_queue_forever(services, stop))
+        try:
+            async with asyncio.timeout(60):
+                while ran.ordinary == 0:  # noqa: ASYNC110  the worker is at it
+                    await asyncio.sleep(0.01)
+            before = ran.ordinary
+            async with db.transaction():
+                await jobs.schedule("deep.alarm", Errand(), due_at=now, now=now)
+            await asyncio.wait_for(ran.urgent.wait(), timeout=60)
+        finally:
+            stop.set()
+            await running
+        assert ran.before_urgent is not None
+        assert ran.before_urgent - before < 10 * worker.AT_ONCE
+
+    async def test_is_one_that_a_device_sends_over_the_safety_lane(self, wired: None) -> None:
+        from backend import wiring
+
+        registry = jobs.wire([worker.CORE, *wiring.collect_jobs()])
+        assert registry.entrypoints[safety.JOB].urgent
+
+    async def test_that_comes_first_is_taken_before_older_ones_of_its_lane(self, url: str, now: datetime) -> None:
+        async with db.transaction():
+            await jobs.schedule("deep.notify", Errand(), due_at=now, now=now, first=True)
+        newest = await db.fetchval("SELECT max(id) FROM pgqueuer")
+        connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
+        try:
+            queue = worker.build_queue(connection, Services(), urgent=False)
+            taken = [job.id async for job in queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))]
+        finally:
+            await connection.close()
+        assert taken[0] == newest
+
+
+class TestAKilledWorker:
+    async def test_has_its_jobs_taken_over_after_five_seconds_however_deep_the_queue(self, url: str) -> None:
+        await db.execute(
+            "UPDATE pgqueuer SET status = 'picked', queue_manager_id = gen_random_uuid(), priority = 1,"
+            " heartbeat = now() - make_interval(secs => 4 + 2 * (id % 2)) WHERE id > (SELECT max(id) - 2 FROM pgqueuer)"
+        )
+        lost = await db.fetchval("SELECT id FROM pgqueuer WHERE priority = 1 AND heartbeat < now() - interval '5 s'")
+        connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
+        try:
+            queue = worker.build_queue(connection, Services(), urgent=False)
+            taken = [job.id async for job in queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))]
+        finally:
+            await connection.close()
+        alive = await db.fetchval("SELECT id FROM pgqueuer WHERE priority = 1 AND id <> $1", lost)
+        assert taken[0] == lost
+        assert alive not in taken
