@@ -98,7 +98,8 @@ class TestADeepQueue:
         finally:
             await connection.close()
         assert plan["Plan"]["Actual Rows"] == worker.BATCH
-        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 4_000
+        # PgQueuer as it comes reads 3,244 here, and 294,497 in a queue of sessions that ended.
+        assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 1_500
 
     async def test_tells_when_its_next_timer_is_due(self, url: str) -> None:
         connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
