@@ -128,9 +128,9 @@ async def live_through(month: TheMonth, *, days: int, seed: int, services: Servi
             li = (await log_in(LI, services=services, now=month.clock.now())).headers
             await month.refund(order.id, random.randrange(1, min(order.total_fen, 300) + 1), li)
         await month.next_morning()
-    month.clock.move_to(JUNE + timedelta(days=days + 1))
+    month.clock.move_to(max(month.clock.now(), min(JUNE + timedelta(days=days + 1), JULY)))
     await month.next_morning()
-    month.clock.move_to(JULY + timedelta(hours=3))
+    month.clock.move_to(max(month.clock.now(), JULY + timedelta(hours=3)))
     await month.work()
     (statement,) = await statements.list_statements(account_id=month.scene.alice.account_id, limit=5)
     fee = package_fee(list(month.alice.charges.values()), PACKAGE_FEN)
