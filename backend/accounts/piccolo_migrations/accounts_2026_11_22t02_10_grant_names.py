@@ -2,6 +2,7 @@
 
 from piccolo.apps.migrations.auto.migration_manager import MigrationManager
 from piccolo.columns.column_types import Bytea
+from piccolo.columns.indexes import IndexMethod
 
 ID = "2026-11-22T02:10:00:000001"
 VERSION = "1.38.0"
@@ -24,7 +25,7 @@ async def forwards() -> MigrationManager:
             "primary_key": False,
             "unique": False,
             "index": False,
-            "index_method": None,
+            "index_method": IndexMethod.btree,
             "choices": None,
             "db_column_name": None,
             "secret": False,
