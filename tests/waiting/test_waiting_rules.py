@@ -5,7 +5,7 @@ from itertools import permutations
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backend.waiting.rules.queue import Free, Waiting, in_order, match_offers, position_of, suits
@@ -199,10 +199,12 @@ class TestFairness:
         connector = Free(UUID(int=99), "resident", "ac")
         assert match_offers([self.other(600)], [connector], now=T0) == []
 
+    @example([(False, 0), (False, 0), (True, 0), (True, 0), (True, 0)], 4)
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40)), min_size=1, max_size=25), st.integers(1, 5))
     def test_keeps_others_within_twice_the_residents_worst(self, arrivals: list[tuple[bool, int]], every: int) -> None:
-        """A public connector comes free every few minutes; nobody else of the others stands before the one in turn."""
+        """A public connector comes free every few minutes; those who came before among the others take one each."""
         queue: list[Waiting] = []
+        others_ahead: dict[UUID, int] = {}
         pending = sorted(arrivals, key=lambda a: a[1])
         worst, waits_of_others = timedelta(0), []
         for minute in range(0, 2000, every):
@@ -210,19 +212,20 @@ class TestFairness:
             while pending and pending[0][1] <= minute:
                 is_other, at = pending.pop(0)
                 kind: UserClass = "other" if is_other else "agreement"
-                queue.append(Waiting(UUID(int=len(queue) + minute * 1000 + 1), kind, None, T0 + at * MINUTE))
-            others_before = sum(1 for e in queue if e.user_class == "other")
+                joined = Waiting(UUID(int=len(queue) + minute * 1000 + 1), kind, None, T0 + at * MINUTE)
+                others_ahead[joined.id] = sum(1 for e in queue if e.user_class == "other")
+                queue.append(joined)
             connector = Free(UUID(int=99), "public", "ac")
             for served, _ in match_offers(queue, [connector], now=now, residents_worst=worst):
                 entry = next(e for e in queue if e.id == served)
                 queue.remove(entry)
                 waited = now - entry.joined_at
                 if entry.user_class == "other":
-                    waits_of_others.append((waited, max(worst, 5 * MINUTE), others_before))
+                    waits_of_others.append((waited, max(worst, 5 * MINUTE), others_ahead[entry.id]))
                 else:
                     worst = max(worst, waited)
             if not queue and not pending:
                 break
-        for waited, bound, others in waits_of_others:
+        for waited, bound, ahead in waits_of_others:
             residents_now = max(bound, worst)
-            assert waited <= 2 * residents_now + others * every * MINUTE
+            assert waited <= 2 * residents_now + (ahead + 1) * every * MINUTE
