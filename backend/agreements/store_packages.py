@@ -11,6 +11,7 @@ from backend.core import db
 from backend.core.ids import new_id
 
 DRAFT = ("code", "name_zh", "name_en", "description_zh", "description_en", "kind", "price_fen", "included_wh")
+DEFAULT_CODE = "pay_as_you_go"
 LATER = ("max_periods", "available_from", "available_until", "drafted_by", "drafted_at")
 
 
@@ -39,15 +40,19 @@ async def find_package(*, package_id: UUID, lock: bool = False) -> Record | None
     return await db.fetchrow(f"SELECT * FROM package WHERE id = $1{suffix}", package_id)  # noqa: S608
 
 
-async def list_packages(*, package_ids: list[UUID]) -> list[Record]:
-    """Return packages by their ids."""
-    return await db.fetch("SELECT * FROM package WHERE id = ANY($1::uuid[])", package_ids)
+async def list_with_default(*, package_ids: list[UUID]) -> list[Record]:
+    """Return packages by their ids, and the one everybody starts with."""
+    return await db.fetch(
+        "SELECT * FROM package WHERE id = ANY($1::uuid[]) OR (operator_company_id IS NULL AND code = $2)",
+        package_ids,
+        DEFAULT_CODE,
+    )
 
 
 async def get_default_package_id() -> UUID:
     """Return the package everybody starts with: pay as you go."""
     found: UUID = await db.fetchval(
-        "SELECT id FROM package WHERE operator_company_id IS NULL AND code = 'pay_as_you_go'"
+        "SELECT id FROM package WHERE operator_company_id IS NULL AND code = $1", DEFAULT_CODE
     )
     return found
 

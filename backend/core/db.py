@@ -118,6 +118,19 @@ async def transaction() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def joined() -> AsyncIterator[None]:
+    """Run the block as a part of the present transaction, which fails with it whole; where there is none, in one.
+
+    For what belongs to its caller's change: a savepoint would cost two round trips, and nobody goes on without it.
+    """
+    if in_transaction():
+        yield
+        return
+    async with transaction():
+        yield
+
+
+@asynccontextmanager
 async def connection() -> AsyncIterator[asyncpg.Connection]:
     """Give the asyncpg connection of the present transaction, or one from the pool for the block."""
     current = engine().current_transaction.get()

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -41,6 +41,8 @@ E = TypeVar("E", bound=Event)
 P = TypeVar("P", bound=msgspec.Struct)
 PayloadHandler = Callable[[Any, JobContext], Awaitable[None]]
 TickHandler = Callable[[JobContext], Awaitable[None]]
+Timer: TypeAlias = tuple[str, msgspec.Struct, datetime]
+"""A timer to set: its name ("feature.name"), its payload, when it is due."""
 
 
 @dataclass(frozen=True)
@@ -214,15 +216,15 @@ async def schedule(
     await _set([(name, payload, due_at)], now, dedupe_key, priority=int(first))
 
 
-async def schedule_all(timers: Sequence[tuple[str, msgspec.Struct, datetime]], *, now: datetime) -> None:
-    """Run each timer (name, payload, due time), as `schedule` does one, in two statements for all of them."""
-    await _set(timers, now, None)
+async def schedule_all(timers: Sequence[Timer], *, now: datetime, first: bool = False) -> None:
+    """Run each of the timers, as `schedule` does one, in two statements for all of them."""
+    await _set(timers, now, None, priority=int(first))
 
 
-async def _set(
-    timers: Sequence[tuple[str, msgspec.Struct, datetime]], now: datetime, dedupe_key: str | None, *, priority: int = 0
-) -> None:
+async def _set(timers: Sequence[Timer], now: datetime, dedupe_key: str | None, *, priority: int) -> None:
     _require_transaction("schedule")
+    if not timers:
+        return
     for name, _, _ in timers:
         if name not in registry().entrypoints:
             raise ValueError(f"no timer is called {name}")
@@ -233,14 +235,16 @@ async def _set(
         dedupe_key,
         priority,
     )
-    if all(due_at <= now for _, _, due_at in timers):
+    # Of all or, with a key, of one that may have been skipped.
+    later = [(job_id, due_at) for job_id, (_, _, due_at) in zip(ids, timers, strict=False) if due_at > now]
+    if not later:
         return
     # PgQueuer takes a delay, counted from the transaction's start by the database's clock; the due time is absolute.
     await db.execute(
         "UPDATE pgqueuer q SET execute_after = t.due_at"
         " FROM unnest($1::int[], $2::timestamptz[]) AS t(id, due_at) WHERE q.id = t.id",
-        ids,
-        [due_at for _, _, due_at in timers][: len(ids)],
+        [job_id for job_id, _ in later],
+        [due_at for _, due_at in later],
     )
 
 

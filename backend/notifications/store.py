@@ -140,8 +140,9 @@ async def add_delivery(
     safety: bool,
     chain: str,
     now: datetime,
+    due_at: datetime,
 ) -> UUID | None:
-    """Write a delivery; None when the event, recipient and channel have one already."""
+    """Write a delivery, first tried at `due_at`; None when the event, recipient and channel have one already."""
     return cast(
         "UUID | None",
         await db.fetchval(
@@ -149,7 +150,7 @@ async def add_delivery(
             INSERT INTO delivery
                 (id, event_key, recipient_id, channel, template, params, safety, chain, state, attempts, created_at,
                  due_at)
-            VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, 'pending', 0, $9, $9)
+            VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, 'pending', 0, $9, $10)
             ON CONFLICT (event_key, recipient_id, channel) DO NOTHING RETURNING id
             """,
             new_id(),
@@ -161,6 +162,7 @@ async def add_delivery(
             safety,
             chain,
             now,
+            due_at,
         ),
     )
 
@@ -216,11 +218,6 @@ async def postpone_delivery(*, delivery_id: UUID, due_at: datetime, provider_ans
         )
         == "UPDATE 1"
     )
-
-
-async def defer_delivery(*, delivery_id: UUID, due_at: datetime) -> None:
-    """Set when a new delivery is due for the first time."""
-    await db.execute("UPDATE delivery SET due_at = $2 WHERE id = $1 AND state = 'pending'", delivery_id, due_at)
 
 
 async def list_overdue(*, before: datetime) -> list[UUID]:

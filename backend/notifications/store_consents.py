@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from asyncpg import Record
 
 from backend.core import db
 from backend.core.ids import new_id
@@ -23,7 +24,10 @@ class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 async def find_preferences(account_id: UUID) -> Preferences:
     """Return what the person set, or the defaults."""
-    row = await db.fetchrow("SELECT * FROM notification_preference WHERE account_id = $1", account_id)
+    return _preferences(await db.fetchrow("SELECT * FROM notification_preference WHERE account_id = $1", account_id))
+
+
+def _preferences(row: Record | None) -> Preferences:
     if row is None:
         return Preferences()
     return Preferences(
@@ -59,14 +63,19 @@ async def add_consents(account_id: UUID, templates: Sequence[str], now: datetime
     )
 
 
-async def has_consent(account_id: UUID, template: str) -> bool:
-    return bool(
-        await db.fetchval(
-            "SELECT EXISTS (SELECT FROM wechat_consent WHERE account_id = $1 AND template = $2 AND used_at IS NULL)",
-            account_id,
-            template,
-        )
+async def find_wanted(account_id: UUID, template: str) -> tuple[Preferences, bool]:
+    """Return what the person set, or the defaults, and whether a consent to `template` is left."""
+    row = await db.fetchrow(
+        """
+        SELECT p.*, EXISTS (SELECT FROM wechat_consent WHERE account_id = $1 AND template = $2 AND used_at IS NULL)
+               AS has_consent
+          FROM (SELECT $1::uuid AS account_id) AS person LEFT JOIN notification_preference p USING (account_id)
+        """,
+        account_id,
+        template,
     )
+    assert row is not None
+    return _preferences(None if row["push"] is None else row), row["has_consent"]
 
 
 async def claim_consent(account_id: UUID, template: str, delivery_id: UUID, now: datetime) -> bool:

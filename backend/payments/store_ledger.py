@@ -27,9 +27,13 @@ async def add_entry(
     )
     if entry_id is None:
         return None
-    await db.executemany(
-        "INSERT INTO ledger_leg (id, entry_id, account_code, amount_fen) VALUES ($1, $2, $3, $4)",
-        [(new_id(), entry_id, account, amount) for account, amount in legs],
+    await db.execute(
+        "INSERT INTO ledger_leg (id, entry_id, account_code, amount_fen)"
+        " SELECT l.id, $1, l.account, l.fen FROM unnest($2::uuid[], $3::text[], $4::bigint[]) AS l(id, account, fen)",
+        entry_id,
+        [new_id() for _ in legs],
+        [account for account, _ in legs],
+        [amount for _, amount in legs],
     )
     return cast(UUID, entry_id)
 

@@ -177,7 +177,8 @@ async def add_bill(
         bill = metering.price(session, points, allowance=await allowances.allowance_of(session, lock=True))
         order = orders.new_order(session, bill, (), await orders.fee_from(session), end)
         assert await store_orders.add_order(order)
-        await statements.expect(session, now=now or end)
+        period = await allowances.period_of(session, lock=False)
+        await statements.expect(session, period=period, now=now or end)
     closed = await orders.close_if_due(session_id=session.id, now=now or end)
     assert closed is not None, "the car has left, so the bill closes"
     return closed

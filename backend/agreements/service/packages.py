@@ -16,6 +16,7 @@ from backend.agreements.rules import packages as rules
 from backend.agreements.rules.packages import Band, Choice, PackageKind, PackageTerms, Stretch
 from backend.agreements.service import AgreementOver, AgreementView
 from backend.agreements.service.package_news import tell_withdrawn
+from backend.agreements.store_packages import DEFAULT_CODE
 from backend.core import audit, db
 from backend.core.auth import Role, Staff
 from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -279,9 +280,8 @@ async def _check_new(row: Record, now: datetime) -> None:
 async def chosen_of(*, agreement_id: UUID, at: datetime) -> ChosenView:
     """Return the package an agreement has at an instant, and the one that follows."""
     choices = await store_packages.list_choices(agreement_ids=[agreement_id])
-    default = await store_packages.get_default_package_id()
+    default, known = await _known(choices)
     month = rules.month_of(at)
-    known = await _known([*(row["package_id"] for row in choices), default])
     had = _stretches(choices, default, (at, month[1]), (at, month[1]), known)[0]
     later = sorted((r for r in choices if r["effective_from"] > at), key=lambda r: r["effective_from"])
     following = later[0] if later else None
@@ -316,8 +316,7 @@ async def period_at(*, agreement_id: UUID, at: datetime, lock: bool = False) -> 
 
 async def _periods(found: list[Record], month: tuple[datetime, datetime]) -> list[PackagePeriod]:
     choices = await store_packages.list_choices(agreement_ids=[row["id"] for row in found])
-    default = await store_packages.get_default_package_id()
-    known = await _known([*(row["package_id"] for row in choices), default])
+    default, known = await _known(choices)
     periods = []
     for agreement in found:
         own = [row for row in choices if row["agreement_id"] == agreement["id"]]
@@ -354,9 +353,11 @@ def _stretches(
     )
 
 
-async def _known(package_ids: list[UUID]) -> dict[UUID, PackageView]:
-    rows = await store_packages.list_packages(package_ids=sorted(set(package_ids)))
-    return {row["id"]: _package(row) for row in rows}
+async def _known(choices: list[Record]) -> tuple[UUID, dict[UUID, PackageView]]:
+    """Return the id of the package everybody starts with, and it and the chosen ones by their ids."""
+    rows = await store_packages.list_with_default(package_ids=sorted({row["package_id"] for row in choices}))
+    default = next(row["id"] for row in rows if row["operator_company_id"] is None and row["code"] == DEFAULT_CODE)
+    return default, {row["id"]: _package(row) for row in rows}
 
 
 # What operators do

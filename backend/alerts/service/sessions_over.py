@@ -18,6 +18,8 @@ async def clear_after_session(*, connector_id: UUID, now: datetime) -> int:
     Both are looked at whichever was told last. `available` means unplugged: the car is no danger at this gun any more,
     while its incident stays with the people who handle it. Each is cleared with its reason in log and time line.
     """
+    if not await store.list_open_on_connector(connector_id):
+        return 0
     async with db.transaction():
         if await sessions.active_sessions(connector_ids=[connector_id]):
             return 0

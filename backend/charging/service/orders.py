@@ -31,6 +31,17 @@ from backend.telemetry import service as telemetry
 
 __all__ = ["DisputeView", "OrderView", "kwh", "yuan"]
 
+CLOSING = (
+    "overstay_fee_fen",
+    "parking_fee_fen",
+    "parked_until_at",
+    "discount_fen",
+    "total_fen",
+    "status",
+    "closed_at",
+)
+"""What closing an order writes."""
+
 
 class OrderNotPayable(Conflict):
     """The bill is not (or no longer) to be paid."""
@@ -107,16 +118,15 @@ async def settle(*, session_id: UUID, now: datetime) -> OrderView | None:
         return None
     async with db.transaction():
         bill = Bill(lines=())
+        period = await allowances.period_of(session, lock=True)
         if verdict == "bill":
-            allowance = await allowances.allowance_of(session, lock=True)
-            bill = metering.price(session, measured.points, allowance=allowance)
+            bill = metering.price(session, measured.points, allowance=await allowances.left_of(period))
         order = new_order(session, bill, reasons, await fee_from(session), now)
         if not await store_orders.add_order(order):
             return await store_orders.find_order_of_session(session_id)
-        await statements.expect(session, now=now)
-    if verdict == "bill":
-        await close_if_due(session_id=session_id, now=now)
-    return await store_orders.find_order(order.id)
+        await statements.expect(session, period=period, now=now)
+    closed = await close_if_due(session_id=session_id, now=now) if verdict == "bill" else None
+    return closed or order
 
 
 def new_order(
@@ -156,9 +166,15 @@ async def fee_from(session: SessionView) -> datetime:
 async def current_overstay_fee(session: SessionView, *, overstay_from_at: datetime, until: datetime) -> int:
     """The overstay fee from what was seen of the zone up to `until` (the car's leaving, where it is known)."""
     station = await stations.get_station(station_id=session.station_id)
+    return await _overstay_fee(session, station.settings, overstay_from_at=overstay_from_at, until=until)
+
+
+async def _overstay_fee(
+    session: SessionView, settings: StationSettings, *, overstay_from_at: datetime, until: datetime
+) -> int:
     looks = [ZoneLook(look.at, look.other_free) for look in await store.list_looks(session.id)]
     upto = until if session.left_at is None else min(until, session.left_at)
-    return overstay_fee_fen(looks=looks, from_at=overstay_from_at, until=upto, terms=terms_of(station.settings))
+    return overstay_fee_fen(looks=looks, from_at=overstay_from_at, until=upto, terms=terms_of(settings))
 
 
 def parking_fee(session: SessionView, *, until: datetime) -> int:
@@ -186,7 +202,7 @@ async def close_if_due(*, session_id: UUID, now: datetime) -> OrderView | None:
         if session is None or order is None or order.status != "open":
             return None
         station = await stations.get_station(station_id=session.station_id)
-        fee = await current_overstay_fee(session, overstay_from_at=order.overstay_from_at or now, until=now)
+        fee = await _overstay_fee(session, station.settings, overstay_from_at=order.overstay_from_at or now, until=now)
         cap_reached = fee >= station.settings.overstay_cap_fen > 0
         if session.left_at is None and not cap_reached:
             return None
@@ -204,23 +220,20 @@ async def close_if_due(*, session_id: UUID, now: datetime) -> OrderView | None:
             now=now,
         )
         order = msgspec.structs.replace(order, discount_fen=order.discount_fen + discount)
-        await _close(order, overstay_fee_fen=fee, total_fen=total - discount, station_name=station.name, now=now)
-    return await store_orders.find_order(order.id)
+        return await _close(order, overstay_fee_fen=fee, total_fen=total - discount, station_name=station.name, now=now)
 
 
-async def _close(order: OrderView, *, overstay_fee_fen: int, total_fen: int, station_name: str, now: datetime) -> None:
-    await store_orders.save_order(
-        order.id,
-        {
-            "overstay_fee_fen": overstay_fee_fen,
-            "parking_fee_fen": order.parking_fee_fen,
-            "parked_until_at": order.parked_until_at,
-            "discount_fen": order.discount_fen,
-            "total_fen": total_fen,
-            "status": "unpaid" if total_fen > 0 else "free",
-            "closed_at": now,
-        },
+async def _close(
+    order: OrderView, *, overstay_fee_fen: int, total_fen: int, station_name: str, now: datetime
+) -> OrderView:
+    order = msgspec.structs.replace(
+        order,
+        overstay_fee_fen=overstay_fee_fen,
+        total_fen=total_fen,
+        status="unpaid" if total_fen > 0 else "free",
+        closed_at=now,
     )
+    await store_orders.save_order(order.id, {name: getattr(order, name) for name in CLOSING})
     if total_fen > 0 or order.discount_fen > 0:
         await ledger.post_entry(
             kind="order_closed",
@@ -261,6 +274,7 @@ async def _close(order: OrderView, *, overstay_fee_fen: int, total_fen: int, sta
             safety=False,
             now=now,
         )
+    return order
 
 
 async def car_left(*, session_id: UUID, at: datetime, now: datetime) -> None:
@@ -419,7 +433,7 @@ async def write_off(*, order: OrderView, reason: str, actor_id: UUID, role: str,
         if present is None or present.status != "review":
             raise NothingToDecide(what="review")
         station = await stations.get_station(station_id=present.station_id)
-        await _close(present, overstay_fee_fen=0, total_fen=0, station_name=station.name, now=now)
+        closed = await _close(present, overstay_fee_fen=0, total_fen=0, station_name=station.name, now=now)
         await audit.record(
             actor_id=actor_id,
             actor_role=role,
@@ -430,4 +444,4 @@ async def write_off(*, order: OrderView, reason: str, actor_id: UUID, role: str,
             now=now,
             operator_company_id=order.operator_company_id,
         )
-    return await get_company_order(order_id=order.id, company_ids=frozenset({order.operator_company_id}))
+    return closed

@@ -65,17 +65,15 @@ class UnpaidStatement(Conflict):
     detail_zh = "请先支付账单 {statement_id}，再开始充电。"
 
 
-async def expect(session: SessionView, *, now: datetime) -> None:
-    """Have the statement of a billed session's month made, for its driver and for the agreement's holder.
+async def expect(session: SessionView, *, period: PackagePeriod | None, now: datetime) -> None:
+    """Have the statement of a billed session's month made, for its driver and for the holder of the package period.
 
     In the caller's transaction. Asking again for the same month asks once.
     """
     month = month_of(session.requested_at)
     people = {session.account_id}
-    if session.agreement_id is not None:
-        period = await packages.period_at(agreement_id=session.agreement_id, at=session.requested_at)
-        if period is not None:
-            people.add(period.account_id)
+    if period is not None:
+        people.add(period.account_id)
     for account_id in sorted(people):
         due = StatementDue(account_id=account_id, operator_company_id=session.operator_company_id, month_start=month[0])
         await _schedule(due, due_at=max(month[1] + AFTER_MONTH, now), now=now)

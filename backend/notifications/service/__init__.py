@@ -4,6 +4,7 @@ Sending itself is in `.deliveries`, run by jobs; nothing here touches the networ
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,17 @@ class MoveOn(msgspec.Struct, frozen=True):
 
     event_key: str
     recipient_id: UUID
+
+
+@dataclass(frozen=True)
+class _Message:
+    """What a person is told: of which event, in which words, and whether lives may hang on it."""
+
+    recipient: UUID
+    event_key: str
+    template: str
+    params: Mapping[str, str | int]
+    safety: bool
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,15 +88,17 @@ async def notify(
     a push and move on to SMS and a ringing call when a channel does not accept within 10 s. `channels` overrides it
     with channels that all start at once. Raises UnknownTemplate, MissingParams.
     """
-    async with db.transaction():
-        await _add_message(recipient, event_key, template, params, safety, now)
+    message = _Message(recipient, event_key, template, params, safety)
+    async with db.joined():
+        timers = await _add_message(message, now)
         if channels is not None:
             for channel in channels:
-                await start_delivery(recipient, event_key, channel, template, params, safety, (), now)
+                timers += await _add_delivery(message, channel, (), now)
         elif safety:
-            await start_chain(recipient, event_key, template, params, rules.SAFETY_CHAIN, now)
+            timers += await _add_chain(message, rules.SAFETY_CHAIN, now)
         else:
-            await _start_ordinary(recipient, event_key, template, params, now)
+            timers += await _add_ordinary(message, now)
+        await jobs.schedule_all(timers, now=now, first=safety)
 
 
 async def warn_neighbours(
@@ -94,22 +108,25 @@ async def warn_neighbours(
 
     Belongs inside the caller's transaction; idempotent by event_key as `notify` is, and quiet hours do not hold it.
     """
-    async with db.transaction():
+    timers: list[jobs.Timer] = []
+    async with db.joined():
         for recipient in recipients:
-            await _add_message(recipient, event_key, template, params, True, now)
-            await start_chain(recipient, event_key, template, params, rules.NEIGHBOUR_CHAIN, now)
+            message = _Message(recipient, event_key, template, params, safety=True)
+            timers += await _add_message(message, now)
+            timers += await _add_chain(message, rules.NEIGHBOUR_CHAIN, now)
+        await jobs.schedule_all(timers, now=now, first=True)
 
 
-async def _start_ordinary(
-    recipient: UUID, event_key: str, template: str, params: Mapping[str, str | int], now: datetime
-) -> None:
-    """Start the channels the person wants, at the end of their quiet hours where it is no hurry."""
-    wanted = await store_consents.find_preferences(recipient)
-    due_at = quiet.sound_at(template=template, preferences=wanted, now=now)
+async def _add_ordinary(message: _Message, now: datetime) -> list[jobs.Timer]:
+    """Write the deliveries the person wants, for the end of their quiet hours where it is no hurry."""
+    wanted, has_consent = await store_consents.find_wanted(message.recipient, message.template)
+    due_at = quiet.sound_at(template=message.template, preferences=wanted, now=now)
+    timers: list[jobs.Timer] = []
     if wanted.push:
-        await start_delivery(recipient, event_key, "push", template, params, False, (), now, due_at=due_at)
-    if wanted.wechat and template in quiet.SUBSCRIBABLE and await store_consents.has_consent(recipient, template):
-        await start_delivery(recipient, event_key, "wechat", template, params, False, (), now, due_at=due_at)
+        timers += await _add_delivery(message, "push", (), now, due_at=due_at)
+    if wanted.wechat and has_consent and message.template in quiet.SUBSCRIBABLE:
+        timers += await _add_delivery(message, "wechat", (), now, due_at=due_at)
+    return timers
 
 
 async def page(
@@ -119,72 +136,69 @@ async def page(
 
     Belongs inside the caller's transaction, and is idempotent by event_key as `notify` is.
     """
-    async with db.transaction():
-        await _add_message(recipient, event_key, template, params, True, now)
-        await start_chain(recipient, event_key, template, params, rules.PAGE_CHAIN, now)
-        await start_delivery(recipient, event_key, "push", template, params, True, (), now)
+    message = _Message(recipient, event_key, template, params, safety=True)
+    async with db.joined():
+        timers = await _add_message(message, now)
+        timers += await _add_chain(message, rules.PAGE_CHAIN, now)
+        timers += await _add_delivery(message, "push", (), now)
+        await jobs.schedule_all(timers, now=now, first=True)
 
 
-async def _add_message(
-    recipient: UUID, event_key: str, template: str, params: Mapping[str, str | int], safety: bool, now: datetime
-) -> None:
-    texts.check_params(template, params)
+async def _add_message(message: _Message, now: datetime) -> list[jobs.Timer]:
+    """Write the inbox message; returns the job that shows it, nothing when the person has it already."""
+    texts.check_params(message.template, message.params)
     message_id = await store.add_message(
-        recipient_id=recipient, event_key=event_key, template=template, params=params, safety=safety, now=now
-    )
-    if message_id is not None:
-        await jobs.schedule("notifications.announce", Announce(message_id), due_at=now, now=now, first=safety)
-
-
-async def start_chain(
-    recipient: UUID,
-    event_key: str,
-    template: str,
-    params: Mapping[str, str | int],
-    chain: Sequence[Channel],
-    now: datetime,
-) -> None:
-    """Start the first channel of `chain` and the timer that moves on to the next."""
-    if await start_delivery(recipient, event_key, chain[0], template, params, True, chain, now):
-        await schedule_move_on(event_key=event_key, recipient=recipient, now=now)
-
-
-async def schedule_move_on(*, event_key: str, recipient: UUID, now: datetime, at_once: bool = False) -> None:
-    """Set the timer that looks whether the next channel has to be started."""
-    wait = 0 if at_once else rules.ACCEPTED_WITHIN_S
-    due_at = now + timedelta(seconds=wait)
-    await jobs.schedule("notifications.move_on", MoveOn(event_key, recipient), due_at=due_at, now=now, first=True)
-
-
-async def start_delivery(
-    recipient: UUID,
-    event_key: str,
-    channel: Channel,
-    template: str,
-    params: Mapping[str, str | int],
-    safety: bool,
-    chain: Sequence[Channel],
-    now: datetime,
-    *,
-    due_at: datetime | None = None,
-) -> bool:
-    """Write a delivery and its job, due now or at `due_at`; False when this was sent to the person on this channel."""
-    delivery_id = await store.add_delivery(
-        recipient_id=recipient,
-        event_key=event_key,
-        channel=channel,
-        template=template,
-        params=params,
-        safety=safety,
-        chain=",".join(chain),
+        recipient_id=message.recipient,
+        event_key=message.event_key,
+        template=message.template,
+        params=message.params,
+        safety=message.safety,
         now=now,
     )
-    if delivery_id is None:
-        return False
-    if due_at is not None and due_at > now:
-        await store.defer_delivery(delivery_id=delivery_id, due_at=due_at)
-    await jobs.schedule("notifications.deliver", Deliver(delivery_id), due_at=due_at or now, now=now, first=safety)
-    return True
+    return [] if message_id is None else [("notifications.announce", Announce(message_id), now)]
+
+
+async def _add_chain(message: _Message, chain: Sequence[Channel], now: datetime) -> list[jobs.Timer]:
+    """Write the delivery on the first channel of `chain`; returns its job and the timer that moves on to the next."""
+    timers = await _add_delivery(message, chain[0], chain, now)
+    return timers and [*timers, _move_on(message.event_key, message.recipient, now)]
+
+
+def _move_on(event_key: str, recipient: UUID, now: datetime, *, at_once: bool = False) -> jobs.Timer:
+    wait = 0 if at_once else rules.ACCEPTED_WITHIN_S
+    return "notifications.move_on", MoveOn(event_key, recipient), now + timedelta(seconds=wait)
+
+
+async def schedule_move_on(*, event_key: str, recipient: UUID, now: datetime) -> None:
+    """Look at once whether the next channel has to be started."""
+    await jobs.schedule_all([_move_on(event_key, recipient, now, at_once=True)], now=now, first=True)
+
+
+async def start_next(row: store.DeliveryRow, channel: Channel, chain: Sequence[Channel], now: datetime) -> None:
+    """Start the next channel of a chain that `row` began, and the timer that moves on from it."""
+    message = _Message(row.recipient_id, row.event_key, row.template, row.params, row.safety)
+    timers = await _add_delivery(message, channel, chain, now)
+    if timers:
+        timers.append(_move_on(row.event_key, row.recipient_id, now))
+    await jobs.schedule_all(timers, now=now, first=True)
+
+
+async def _add_delivery(
+    message: _Message, channel: Channel, chain: Sequence[Channel], now: datetime, *, due_at: datetime | None = None
+) -> list[jobs.Timer]:
+    """Write a delivery due now or at `due_at`; returns its job, nothing when the person was told on this channel."""
+    delivery_id = await store.add_delivery(
+        recipient_id=message.recipient,
+        event_key=message.event_key,
+        channel=channel,
+        template=message.template,
+        params=message.params,
+        safety=message.safety,
+        chain=",".join(chain),
+        now=now,
+        due_at=due_at or now,
+    )
+    return [] if delivery_id is None else [("notifications.deliver", Deliver(delivery_id), due_at or now)]
 
 
 def item_of(row: store.MessageRow, *, locale: str) -> InboxItem:

@@ -22,7 +22,7 @@ from backend.notifications.gateways.wechat_subscribe import NO_CONSENT, WeChatSu
 from backend.notifications.rules import channels as rules
 from backend.notifications.rules import texts
 from backend.notifications.rules.channels import Channel, State
-from backend.notifications.service import Deliver, schedule_move_on, start_delivery
+from backend.notifications.service import Deliver, schedule_move_on, start_next
 from backend.notifications.store import DeliveryRow
 
 SWEEP_AFTER = timedelta(minutes=2)
@@ -78,10 +78,7 @@ async def move_on(*, event_key: str, recipient: UUID, services: Services) -> Non
         if following is None:
             return
         now = clock.now()
-        if await start_delivery(
-            recipient, event_key, following, first.template, first.params, first.safety, chain, now
-        ):
-            await schedule_move_on(event_key=event_key, recipient=recipient, now=now)
+        await start_next(first, following, chain, now)
 
 
 async def sweep(*, now: datetime) -> int:
@@ -165,7 +162,7 @@ async def _settle(row: DeliveryRow, state: State, provider_id: str | None, answe
             delivery_id=row.id, state=state, provider_id=provider_id, provider_answer=answer, now=now
         )
         if settled and state != "accepted" and row.chain:
-            await schedule_move_on(event_key=row.event_key, recipient=row.recipient_id, now=now, at_once=True)
+            await schedule_move_on(event_key=row.event_key, recipient=row.recipient_id, now=now)
 
 
 async def _postpone(row: DeliveryRow, wait_s: float, answer: str, clock: Clock) -> None:

@@ -28,7 +28,7 @@ async def post_entry(
     """
     if (wrong := rules.problem_of(legs)) is not None:
         raise Unbalanced(f"{kind} {reference_id}: {wrong}")
-    async with db.transaction():
+    async with db.joined():
         entry_id = await store_ledger.add_entry(
             kind=kind, reference_id=reference_id, operator_company_id=operator_company_id, legs=legs, now=now
         )
