@@ -23,6 +23,9 @@ from backend.telemetry.service import Sample
 
 log = structlog.get_logger()
 
+NICE = 5
+"""On a machine that is busy, telemetry may wait for what alarms need: the bridge, the worker, the API."""
+
 
 def build_consumer(services: Services) -> Consumer:
     """Return the consumer of this process, its samples wired to the rules of alerts."""
@@ -68,4 +71,5 @@ def main() -> None:
     """Entry point of `linli ingest`."""
     import uvloop
 
+    os.nice(NICE)
     uvloop.run(run())

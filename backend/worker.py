@@ -35,6 +35,8 @@ MAX_ATTEMPTS = 12
 
 BATCH, AT_ONCE = 20, 100
 """Jobs a lane takes with one statement, and has in hand at most."""
+KEPT_FOR_FIRST = 3
+"""Database connections of the pool that only jobs which are `first` use: those of danger and of word to people."""
 POLL = timedelta(milliseconds=50)
 """Until a lane that found nothing, or has its hands full, looks again."""
 PLANNING = {"enable_sort": "off", "enable_seqscan": "off", "enable_bitmapscan": "off"}
@@ -109,8 +111,10 @@ def _context(services: Services, *, job_id: int = 0, attempt: int = 0) -> jobs.J
     return jobs.JobContext(now=clock.now(), clock=clock, services=services, job_id=job_id, attempt=attempt)
 
 
-async def _run(services: Services, name: str, job: Job) -> None:
+async def _run(services: Services, name: str, job: Job, share: asyncio.Semaphore) -> None:
     started = time.perf_counter()
+    if not job.priority:
+        db.use_share(share)
     structlog.contextvars.bind_contextvars(job=name, job_id=job.id)
     try:
         await jobs.run_payload(name, job.payload, _context(services, job_id=job.id, attempt=job.attempts))
@@ -122,8 +126,13 @@ async def _run(services: Services, name: str, job: Job) -> None:
     JOB_SECONDS.labels(name).observe(time.perf_counter() - started)
 
 
-def build_queue(connection: asyncpg.Connection, services: Services, *, urgent: bool) -> PgQueuer:
-    """Return a PgQueuer with the handlers of a lane, retried with backoff and held when they fail for good."""
+def build_queue(
+    connection: asyncpg.Connection, services: Services, *, urgent: bool, share: asyncio.Semaphore
+) -> PgQueuer:
+    """Return a PgQueuer with the handlers of a lane, retried with backoff and held when they fail for good.
+
+    Jobs that are not `first` take database connections within `share`, that of both lanes.
+    """
     driver = AsyncpgDriver(connection)
     queries = LaneQueries(driver, qbq=QueueStatements())
     queue = PgQueuer(driver, queries=queries)
@@ -143,13 +152,13 @@ def build_queue(connection: asyncpg.Connection, services: Services, *, urgent: b
                 accepts_context=False,
                 on_failure="hold",
                 executor_factory=executor,
-            )(_entry(services, name))
+            )(_entry(services, name, share))
     return queue
 
 
-def _entry(services: Services, name: str) -> Callable[[Job], Coroutine[Any, Any, None]]:
+def _entry(services: Services, name: str, share: asyncio.Semaphore) -> Callable[[Job], Coroutine[Any, Any, None]]:
     async def run(job: Job) -> None:
-        await _run(services, name, job)
+        await _run(services, name, job, share)
 
     return run
 
@@ -157,12 +166,14 @@ def _entry(services: Services, name: str) -> Callable[[Job], Coroutine[Any, Any,
 async def run_queue_forever(services: Services, stop: asyncio.Event) -> None:
     """Run jobs until `stop`, urgent ones in a lane of their own; both end when one of them fails for good."""
     lanes = {entry.urgent for entry in jobs.registry().entrypoints.values()}
+    share = asyncio.Semaphore(max(1, services.get(Settings).database_pool_size - KEPT_FOR_FIRST))
     async with asyncio.TaskGroup() as group:
         for urgent in lanes:
-            group.create_task(_run_lane(services, stop, urgent=urgent), name="urgent" if urgent else "jobs")
+            lane = _run_lane(services, stop, urgent=urgent, share=share)
+            group.create_task(lane, name="urgent" if urgent else "jobs")
 
 
-async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool) -> None:
+async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool, share: asyncio.Semaphore) -> None:
     """Run the jobs of a lane; a lost database connection is made again, and jobs that were running come back."""
     settings = services.get(Settings)
     name = "linli worker urgent" if urgent else "linli worker queue"
@@ -172,7 +183,7 @@ async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool) ->
             connection = await asyncpg.connect(
                 settings.database_url, timeout=10, server_settings={"application_name": name, **PLANNING}
             )
-            queue = build_queue(connection, services, urgent=urgent)
+            queue = build_queue(connection, services, urgent=urgent, share=share)
             running = asyncio.create_task(
                 queue.run(
                     dequeue_timeout=timedelta(seconds=5),

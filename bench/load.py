@@ -1,7 +1,7 @@
 """A crowd of devices that speaks at a given rate and counts what it said, for fault runs, `alarms` and `soak`.
 
-All devices share one broker connection (user `fleet`), which keeps what the broker has not acknowledged and sends it
-again, as devices do. What was said is counted here and nowhere in the service, so that both can be compared.
+All chargers share one broker connection (user `fleet`), and all detectors another, so that an alarm does not wait in
+the chargers' queue. Each keeps what the broker has not acknowledged and sends it again, as devices do. What was said is counted here and nowhere in the service, so that both can be compared.
 """
 
 import asyncio
@@ -76,6 +76,7 @@ class Crowd:
         self._turn = 0
         self._smoke_seq = 0
         self._client: paho.Client | None = None
+        self._detector_client: paho.Client | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -102,8 +103,12 @@ class Crowd:
 
     def connect(self) -> None:
         """Connect to the broker and stay connected, whatever becomes of it."""
+        self._client = self._connected("crowd")
+        self._detector_client = self._connected("crowd-detectors")
+
+    def _connected(self, name: str) -> paho.Client:
         assert self._made.broker is not None
-        client = paho.Client(CallbackAPIVersion.VERSION2, "crowd", protocol=paho.MQTTv5)
+        client = paho.Client(CallbackAPIVersion.VERSION2, name, protocol=paho.MQTTv5)
         client.username_pw_set("fleet", "f")
         client.max_inflight_messages_set(500)
         client.max_queued_messages_set(0)
@@ -112,15 +117,16 @@ class Crowd:
         properties.SessionExpiryInterval = 86_400
         client.connect("127.0.0.1", self._made.broker.port, clean_start=False, properties=properties)
         client.loop_start()
-        self._client = client
+        return client
 
     def close(self) -> None:
         """Fall silent and disconnect."""
         self.stop()
-        if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
-            self._client = None
+        for client in (self._client, self._detector_client):
+            if client is not None:
+                client.disconnect()
+                client.loop_stop()
+        self._client = self._detector_client = None
 
     def publish(self, topic: str, body: bytes) -> paho.MQTTMessageInfo:
         """Say something as some device."""
@@ -173,7 +179,9 @@ class Crowd:
     def raise_smoke(self, detector: Detector, *, code: str = "alarm", ts: str | None = None) -> None:
         """Let a detector say what it senses."""
         self._smoke_seq += 1
-        self.publish(detector.topic("event"), _encode({**_header(1, self._smoke_seq, "smoke", ts), "code": code}))
+        assert self._detector_client is not None
+        body = _encode({**_header(1, self._smoke_seq, "smoke", ts), "code": code})
+        self._detector_client.publish(detector.topic("event"), body, qos=1)
 
 
 def sample(charger: Charger, *, ts: str | None = None, **fields: Any) -> bytes:

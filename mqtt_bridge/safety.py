@@ -23,7 +23,7 @@ _INSERT = """
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
         $8::timestamptz[], $9::boolean[], $10::bytea[], $11::boolean[])
     ON CONFLICT (device_id, msg_id) DO NOTHING
-    RETURNING id
+    RETURNING id, device_id, msg_id
 """
 _REUSED = """
     SELECT said.device_id, said.msg_id
@@ -44,7 +44,7 @@ _COUNTS = """
 
 
 class Row(NamedTuple):
-    """A `device_message` to be; the field order is that of the insert."""
+    """A `device_message` to be, and whether its job goes first; the field order is that of the insert."""
 
     device_id: UUID
     station_id: UUID
@@ -57,6 +57,7 @@ class Row(NamedTuple):
     retained: bool
     payload: bytes
     sealed: bool
+    danger: bool
 
 
 class Letter(NamedTuple):
@@ -87,19 +88,21 @@ async def store(
     # Twins write the same messages: in one order they wait for each other, in two they would deadlock.
     ordered = sorted(rows, key=lambda row: (row.device_id, row.msg_id))
     async with pool.acquire() as connection, connection.transaction():
-        ids = [row["id"] for row in await connection.fetch(_INSERT, *_columns(ordered))] if rows else []
-        if ids:
-            payloads: list[bytes | None] = [msgspec.json.encode({"message_id": message_id}) for message_id in ids]
+        stored = await connection.fetch(_INSERT, *_columns([row[:-1] for row in ordered])) if rows else []
+        if stored:
+            danger = {(row.device_id, row.msg_id) for row in ordered if row.danger}
+            payloads: list[bytes | None] = [msgspec.json.encode({"message_id": row["id"]}) for row in stored]
+            priorities = [int((row["device_id"], row["msg_id"]) in danger) for row in stored]
             queries = Queries(AsyncpgDriver(cast("asyncpg.Connection[asyncpg.Record]", connection)))
-            await queries.enqueue([JOB] * len(ids), payloads, [0] * len(ids))
-        if len(ids) < len(ordered):
+            await queries.enqueue([JOB] * len(stored), payloads, priorities)
+        if len(stored) < len(ordered):
             counts = (counts or Counter()) + Counter({REUSED: await _count_reused(connection, ordered)})
         if letters:
             await connection.execute(_LETTERS, *_columns(letters))
         if counts:
             causes = list(counts)
             await connection.execute(_COUNTS, causes, [counts[cause] for cause in causes], [now] * len(causes))
-    return len(ids)
+    return len(stored)
 
 
 async def _count_reused(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]", rows: Sequence[Row]) -> int:

@@ -34,6 +34,9 @@ class Ran:
         self.ordinary = 0
         self.before_urgent: int | None = None
         self.urgent = asyncio.Event()
+        self.holding = 0
+        self.let_go = asyncio.Event()
+        self.first = asyncio.Event()
 
 
 ran: Ran
@@ -52,6 +55,19 @@ for _kind in KINDS:
 async def alarm(payload: Errand, job: JobContext) -> None:
     ran.before_urgent = ran.ordinary
     ran.urgent.set()
+
+
+@DEEP.timer("hold", Errand, urgent=True)
+async def hold(payload: Errand, job: JobContext) -> None:
+    async with db.transaction():
+        ran.holding += 1
+        await ran.let_go.wait()
+
+
+@DEEP.timer("danger", Errand, urgent=True, first=True)
+async def danger(payload: Errand, job: JobContext) -> None:
+    await db.execute("SELECT 1")
+    ran.first.set()
 
 
 @pytest.fixture(autouse=True)
@@ -145,11 +161,36 @@ class TestAnUrgentJob:
         newest = await db.fetchval("SELECT max(id) FROM pgqueuer")
         connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
         try:
-            queue = worker.build_queue(connection, Services(), urgent=False)
+            queue = worker.build_queue(connection, Services(), urgent=False, share=asyncio.Semaphore(1))
             taken = [job.id async for job in queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))]
         finally:
             await connection.close()
         assert taken[0] == newest
+
+
+class TestAJobThatComesFirst:
+    async def test_finds_a_connection_while_the_others_hold_all_of_theirs(
+        self, url: str, settings: Settings, now: datetime
+    ) -> None:
+        services = Services()
+        services.put(Settings, msgspec.structs.replace(settings, database_url=url))
+        services.put(Clock, FixedClock(now))  # type: ignore[type-abstract]
+        async with db.transaction():
+            for _ in range(2 * settings.database_pool_size):
+                await jobs.schedule("deep.hold", Errand(), due_at=now, now=now)
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run_queue_forever(services, stop))
+        try:
+            async with asyncio.timeout(60):
+                while ran.holding < settings.database_pool_size - worker.KEPT_FOR_FIRST:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                async with db.transaction():
+                    await jobs.schedule("deep.danger", Errand(), due_at=now, now=now)
+                await ran.first.wait()
+        finally:
+            ran.let_go.set()
+            stop.set()
+            await running
 
 
 class TestAKilledWorker:
@@ -161,7 +202,7 @@ class TestAKilledWorker:
         lost = await db.fetchval("SELECT id FROM pgqueuer WHERE priority = 1 AND heartbeat < now() - interval '5 s'")
         connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
         try:
-            queue = worker.build_queue(connection, Services(), urgent=False)
+            queue = worker.build_queue(connection, Services(), urgent=False, share=asyncio.Semaphore(1))
             taken = [job.id async for job in queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))]
         finally:
             await connection.close()

@@ -7,7 +7,7 @@ transaction's connection where there is one, else on one from the pool.
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from importlib import import_module
 from typing import Any, cast
 
@@ -141,13 +141,21 @@ async def connection() -> AsyncIterator[asyncpg.Connection]:
         yield conn
 
 
+_share: contextvars.ContextVar[asyncio.Semaphore | None] = contextvars.ContextVar("share", default=None)
+
+
+def use_share(share: asyncio.Semaphore) -> None:
+    """From now on, take connections in this task only within `share`: what is more pressing finds the others free."""
+    _share.set(share)
+
+
 @asynccontextmanager
 async def _pooled() -> AsyncIterator[asyncpg.Connection]:
     pool = engine().pool
     if pool is None:
         raise RuntimeError("the database has no pool: call core.db.open_database")
     try:
-        async with pool.acquire() as conn:
+        async with _share.get() or nullcontext(), pool.acquire() as conn:
             yield cast(asyncpg.Connection, conn)
     except asyncpg.InternalClientError as error:
         # asyncpg's word for a connection that broke in the midst of a query; to be waited out as any other.

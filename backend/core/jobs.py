@@ -54,6 +54,7 @@ class Entrypoint:
     handler: PayloadHandler
     concurrency: int
     urgent: bool
+    first: bool
 
 
 @dataclass(frozen=True)
@@ -75,20 +76,27 @@ class Jobs:
     ticks: list[Tick] = field(default_factory=list)
 
     def _add(
-        self, name: str, payload_type: type[msgspec.Struct], handler: PayloadHandler, concurrency: int, urgent: bool
+        self,
+        name: str,
+        payload_type: type[msgspec.Struct],
+        handler: PayloadHandler,
+        concurrency: int,
+        urgent: bool,
+        first: bool,
     ) -> str:
         full = f"{self.feature}.{name}"
         if full in self.entrypoints:
             raise ValueError(f"two handlers are called {full}")
-        self.entrypoints[full] = Entrypoint(full, payload_type, handler, concurrency, urgent)
+        self.entrypoints[full] = Entrypoint(full, payload_type, handler, concurrency, urgent, first)
         return full
 
     def on(
-        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False
+        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False, first: bool = False
     ) -> Callable[[Callable[[E, JobContext], Awaitable[None]]], Callable[[E, JobContext], Awaitable[None]]]:
         """Run the decorated handler once for each event of these types (in a job of its own).
 
-        `urgent` jobs have a lane of their own in each worker: they wait for no others, however many are queued.
+        `urgent` jobs have a lane of their own in each worker: they wait for no others, however many are queued. Those
+        that are `first` are taken before all others of their lane, and find a database connection kept for them.
         """
 
         def register(handler: Callable[[E, JobContext], Awaitable[None]]) -> Callable[[E, JobContext], Awaitable[None]]:
@@ -96,18 +104,20 @@ class Jobs:
                 name = getattr(handler, "__name__", "handler")
                 if len(event_types) > 1:
                     name = f"{name}.{event_type.__name__}"
-                self.subscriptions.append((event_type, self._add(name, event_type, handler, concurrency, urgent)))
+                self.subscriptions.append(
+                    (event_type, self._add(name, event_type, handler, concurrency, urgent, first))
+                )
             return handler
 
         return register
 
     def timer(
-        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False
+        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False, first: bool = False
     ) -> Callable[[Callable[[P, JobContext], Awaitable[None]]], Callable[[P, JobContext], Awaitable[None]]]:
-        """Run the decorated handler for each `schedule("feature.name", payload, due_at=…)`; `urgent` as with `on`."""
+        """Run the decorated handler for each `schedule("feature.name", payload, due_at=…)`; the rest as with `on`."""
 
         def register(handler: Callable[[P, JobContext], Awaitable[None]]) -> Callable[[P, JobContext], Awaitable[None]]:
-            self._add(name, payload_type, handler, concurrency, urgent)
+            self._add(name, payload_type, handler, concurrency, urgent, first)
             return handler
 
         return register
@@ -168,13 +178,13 @@ async def _enqueue(
     payloads: Sequence[bytes],
     delays: list[timedelta | None],
     dedupe_key: str | None,
-    priority: int = 0,
+    first: bool,
 ) -> list[int]:
     async with db.connection() as conn:
         ids = await Queries(AsyncpgDriver(conn)).enqueue(
             names,
             list(payloads),
-            [priority] * len(names),
+            [int(first or registry().entrypoints[name].first) for name in names],
             delays,
             [f"{name}:{dedupe_key}" if dedupe_key else None for name in names],
             on_conflict="skip",
@@ -182,8 +192,11 @@ async def _enqueue(
     return [job_id for job_id in ids if job_id is not None]
 
 
-async def emit(event: Event, *, now: datetime) -> UUID:
-    """Record `event` and enqueue one job for each of its handlers, in the caller's transaction; returns its id."""
+async def emit(event: Event, *, now: datetime, first: bool = False) -> UUID:
+    """Record `event` and enqueue one job for each of its handlers, in the caller's transaction; returns its id.
+
+    All handlers of an event that is `first` (it tells of danger) run as those that are registered so.
+    """
     _require_transaction("emit")
     event_id = new_id()
     payload = msgspec.json.encode(event)
@@ -195,7 +208,7 @@ async def emit(event: Event, *, now: datetime) -> UUID:
         now,
     )
     if names := registry().subscribers.get(type(event)):
-        await _enqueue(list(names), [payload] * len(names), [None] * len(names), None)
+        await _enqueue(list(names), [payload] * len(names), [None] * len(names), None, first)
     return event_id
 
 
@@ -213,15 +226,15 @@ async def schedule(
     With a `dedupe_key` a second one that is still waiting is skipped. The handler checks the stored due time again:
     what it was set for may have moved. Once due, one that is `first` is taken before all others of its lane.
     """
-    await _set([(name, payload, due_at)], now, dedupe_key, priority=int(first))
+    await _set([(name, payload, due_at)], now, dedupe_key, first)
 
 
 async def schedule_all(timers: Sequence[Timer], *, now: datetime, first: bool = False) -> None:
     """Run each of the timers, as `schedule` does one, in two statements for all of them."""
-    await _set(timers, now, None, priority=int(first))
+    await _set(timers, now, None, first)
 
 
-async def _set(timers: Sequence[Timer], now: datetime, dedupe_key: str | None, *, priority: int) -> None:
+async def _set(timers: Sequence[Timer], now: datetime, dedupe_key: str | None, first: bool) -> None:
     _require_transaction("schedule")
     if not timers:
         return
@@ -233,7 +246,7 @@ async def _set(timers: Sequence[Timer], now: datetime, dedupe_key: str | None, *
         [msgspec.json.encode(payload) for _, payload, _ in timers],
         [max(due_at - now, timedelta(0)) for _, _, due_at in timers],
         dedupe_key,
-        priority,
+        first,
     )
     # Of all or, with a key, of one that may have been skipped.
     later = [(job_id, due_at) for job_id, (_, _, due_at) in zip(ids, timers, strict=False) if due_at > now]

@@ -1,28 +1,29 @@
 """The bridge's screen is never behind the rules: what is critical at once takes the safety lane."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.alerts.jobs import JOBS
 from backend.alerts.rules.changes import problems
-from backend.alerts.rules.model import CREDIBLE, CarLimits
+from backend.alerts.rules.model import CREDIBLE, CarLimits, Rule, Word
 from backend.alerts.rules.quantities import Trail
-from backend.alerts.rules.table import SAMPLE_RULES
+from backend.alerts.rules.table import CAMERA_RULES, CHARGER_WORDS, SAMPLE_RULES, SMOKE_RULES
 from backend.alerts.rules.watch import compile_rules
 from backend.alerts.service import put_car_limits, rule_sample, thresholds
 from backend.core import db
-from mqtt_bridge import screen
-from mqtt_bridge.messages import ChargerTelemetry
+from mqtt_bridge import messages, screen
+from mqtt_bridge.messages import CameraCode, ChargerCode, ChargerTelemetry, SmokeCode, SmokeStatus
 from mqtt_bridge.registry import Registry
 from tests.alerts.test_quiet_samples import sample as as_sample
 from tests.cast import LI, QIAN
 from tests.factories.accounts import add_person
 from tests.factories.alerts import add_watched_scene, staff_of
-from tests.factories.telemetry import BMS, BODIES
+from tests.factories.telemetry import BMS, BODIES, payload
 
 NOW = datetime(2026, 6, 10, 4, 0, tzinfo=UTC)
 
@@ -154,3 +155,34 @@ class TestABridge:
         await put_car_limits(connector_id=gun.connector.id, car=None, at=NOW + timedelta(hours=1), now=NOW)
         await registry.refresh(db)  # type: ignore[arg-type]
         assert registry.said_by_car(gun.charger.code, gun.connector.number) is None
+
+
+class TestAMessageOfDanger:
+    @pytest.mark.parametrize(
+        ("rules", "kind", "channel", "field", "words"),
+        [
+            (SMOKE_RULES, "smoke", "event", "code", get_args(SmokeCode)),
+            (SMOKE_RULES, "smoke", "state", "status", get_args(SmokeStatus)),
+            (CAMERA_RULES, "camera", "event", "code", get_args(CameraCode)),
+            (CHARGER_WORDS, "charger", "event", "code", get_args(ChargerCode)),
+        ],
+    )
+    def test_is_one_that_raises_a_critical_alert_by_itself_or_shows_a_person(
+        self, rules: tuple[Rule, ...], kind: str, channel: str, field: str, words: tuple[str, ...]
+    ) -> None:
+        critical = {
+            w
+            for rule in rules
+            if isinstance(rule.when, Word) and rule.when.level == "critical"
+            for w in rule.when.words
+        }
+        for word in words:
+            message = messages.parse(kind, channel, payload(kind, channel, at=NOW, **{field: word}))
+            assert screen.tells_of_danger(message) == (word in critical | {"person"}), word
+
+    def test_is_a_sample_that_took_the_safety_lane(self) -> None:
+        assert screen.tells_of_danger(telemetry())
+
+    def test_has_its_job_taken_before_the_others(self) -> None:
+        for name in ("smoke_reported", "camera_danger", "critical_sample", "show_alert", "show_incident", "escalate"):
+            assert JOBS.entrypoints[f"alerts.{name}"].first, name
