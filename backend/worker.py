@@ -44,6 +44,11 @@ PLANNING = {"enable_sort": "off", "enable_seqscan": "off", "enable_bitmapscan": 
 
 The planner, which cannot know how many of a kind are waiting, would now and then read and sort all of them for these.
 """
+UNHURRIED = {"synchronous_commit": "off"}
+"""For the queue's own statements: that a job was taken or done need not wait for the disk.
+
+After a crash of PostgreSQL such a job comes again, as it may anyhow. What handlers write is on disk when they commit.
+"""
 
 
 class QueueStatements(QueryQueueBuilder):
@@ -181,7 +186,7 @@ async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool, sh
         connection: asyncpg.Connection | None = None
         try:
             connection = await asyncpg.connect(
-                settings.database_url, timeout=10, server_settings={"application_name": name, **PLANNING}
+                settings.database_url, timeout=10, server_settings={"application_name": name, **PLANNING, **UNHURRIED}
             )
             queue = build_queue(connection, services, urgent=urgent, share=share)
             running = asyncio.create_task(

@@ -25,10 +25,27 @@ from bench.load import Crowd, Detector
 from sandbox import providers as sandbox_providers
 from sandbox.providers import Providers
 
-ALARMS = int(os.environ.get("LINLI_BENCH_ALARMS", "40"))
+ALARMS = int(os.environ.get("LINLI_BENCH_ALARMS", "100"))
 LOAD = float(os.environ.get("LINLI_BENCH_LOAD", "1000"))
 PROMISE_MS, WEBSOCKET_MS = 1000.0, 500.0
 COMMITTED = "SELECT count(*) FROM incident WHERE station_id = $1"
+
+
+class Disk:
+    """How long a bare commit takes meanwhile: what no service on this disk can be quicker than, three times over."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.connection = connection
+        self.took_ms: list[float] = []
+
+    async def probe(self) -> None:
+        """Commit a row ten times a second, until cancelled."""
+        await self.connection.execute("CREATE TABLE IF NOT EXISTS disk_probe (n int)")
+        while True:
+            began = time.perf_counter()
+            await self.connection.execute("INSERT INTO disk_probe VALUES (1)")
+            self.took_ms.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(0.1)
 
 
 class Watch:
@@ -84,6 +101,8 @@ async def measure(
     """Raise one alarm after the other and print the times of each leg."""
     committed, shown, pushed = [], [], []
     connection = await asyncpg.connect(made.postgres.app_url)
+    disk = Disk(await asyncpg.connect(made.postgres.owner_url))
+    probing = asyncio.create_task(disk.probe())
     try:
         for detector in detectors:
             station_id = str(detector.station_id)
@@ -105,10 +124,13 @@ async def measure(
             shown.append((watch.shown[station_id] - began) * 1000)
             await asyncio.sleep(0.3)
     finally:
+        probing.cancel()
+        await asyncio.gather(probing, return_exceptions=True)
+        await disk.connection.close()
         await connection.close()
     _, p99 = figures.percentiles(pushed)
     legs = {}
-    for leg, times in (("committed", committed), ("websocket", shown)):
+    for leg, times in (("committed", committed), ("websocket", shown), ("bare_commit", disk.took_ms)):
         legs[f"{leg}_p50"], legs[f"{leg}_p99"] = (f"{value:.0f}" for value in figures.percentiles(times))
     kept = float(legs["websocket_p99"]) <= WEBSOCKET_MS and p99 <= PROMISE_MS
     figures.say(

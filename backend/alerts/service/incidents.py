@@ -101,9 +101,11 @@ async def open_or_join(
     )
     await store_incidents.add_incident(incident)
     await store_incidents.add_step(incident.id, at=now, kind="alarm", what=alert.code, detail=detail)
-    for step, after_s in enumerate(station.settings.escalate_after_s):
-        due_at = now + timedelta(seconds=after_s)
-        await jobs.schedule("alerts.escalate", EscalationDue(incident.id, step), due_at=due_at, now=now)
+    escalations: list[jobs.Timer] = [
+        ("alerts.escalate", EscalationDue(incident.id, step), now + timedelta(seconds=after_s))
+        for step, after_s in enumerate(station.settings.escalate_after_s)
+    ]
+    await jobs.schedule_all(escalations, now=now)
     await _tell(incident, "opened", now)
     return incident.id
 

@@ -169,7 +169,7 @@ async def set_safety_hold(*, station_id: UUID, incident_id: UUID, now: datetime)
     Call it in the incident's transaction: the exclusive lock on the station's row waits for raises and session starts
     under way, and later ones see the hold (domain.md "Booking").
     """
-    async with db.transaction():
+    async with db.joined():
         return await store.add_safety_hold(station_id, incident_id, now)
 
 
