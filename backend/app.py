@@ -1,5 +1,6 @@
 """The API process: Litestar behind Granian, composed from the features' routes."""
 
+import gc
 import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -195,6 +196,8 @@ def served() -> ASGIApp:
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         await db.open_database(settings.database_url, max_size=settings.database_pool_size)
         await services.get(Board).warm()
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:

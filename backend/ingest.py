@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from backend.telemetry.service import Sample
 
 log = structlog.get_logger()
 
-NICE = 5
+NICE = 10
 """On a machine that is busy, telemetry may wait for what alarms need: the bridge, the worker, the API."""
 
 
@@ -52,6 +53,8 @@ async def run() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     await db.open_database(settings.database_url, max_size=settings.database_pool_size)
+    gc.collect()
+    gc.freeze()
     consuming = asyncio.create_task(build_consumer(services).run())
     stopping = asyncio.create_task(stop.wait())
     log.info("ingest_started")

@@ -1,6 +1,7 @@
 """The worker process: runs the jobs of all features from the PostgreSQL queue; any number of workers side by side."""
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine
@@ -13,12 +14,11 @@ import asyncpg
 import structlog
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.executors import DatabaseRetryEntrypointExecutor
 from pgqueuer.errors import FailingListenerError
 from pgqueuer.models import Job
-from pgqueuer.types import QueueExecutionMode
+from pgqueuer.types import QueueEntrypoint, QueueExecutionMode
 
 from backend import wiring
 from backend.core import audit, db, idempotency, jobs
@@ -38,7 +38,7 @@ BATCH, AT_ONCE = 20, 100
 KEPT_FOR_FIRST = 3
 """Database connections of the pool that only jobs which are `first` use: those of danger and of word to people."""
 POLL = timedelta(milliseconds=50)
-"""Until a lane that found nothing, or has its hands full, looks again."""
+"""Until a lane that found nothing looks again; of a job that is `first` it is told at once."""
 PLANNING = {"enable_sort": "off", "enable_seqscan": "off", "enable_bitmapscan": "off"}
 """For the queue's own statements: they want the first few jobs of a kind, in the order of an index.
 
@@ -49,21 +49,6 @@ UNHURRIED = {"synchronous_commit": "off"}
 
 After a crash of PostgreSQL such a job comes again, as it may anyhow. What handlers write is on disk when they commit.
 """
-
-
-class QueueStatements(QueryQueueBuilder):
-    """PgQueuer's statements, but for one that read every timer there is."""
-
-    def build_next_deferred_eta_query(self) -> str:
-        """The wait until the soonest timer of some kinds, from the first entry of each kind in `pgqueuer_ep_ea_idx`."""
-        return """
-            SELECT soonest.eta FROM unnest($1::text[]) AS kind (name) CROSS JOIN LATERAL (
-                SELECT execute_after - NOW() AS eta FROM pgqueuer
-                WHERE entrypoint = kind.name AND status = 'queued' AND execute_after > NOW()
-                ORDER BY execute_after LIMIT 1
-            ) AS soonest
-            ORDER BY soonest.eta LIMIT 1
-        """
 
 
 CORE = jobs.Jobs("core")
@@ -89,26 +74,32 @@ async def trim_job_log(job: jobs.JobContext) -> None:
 
 @dataclass
 class LaneQueries(Queries):
-    """PgQueuer's queries, asked less often: for a batch of jobs instead of job by job, and not at every notice.
+    """PgQueuer's queries, asked less often: jobs by the batch instead of one by one, and only for jobs.
 
-    Notices come with every change of the queue, whichever lane it concerns.
+    An empty lane looks again after `POLL` whatever there is, so nothing has to be known of what it will find.
     """
 
     in_hand: Callable[[], int] = lambda: 0
-    empty_at: float = 0.0
 
     async def dequeue(self, batch_size: int, *args: Any, **kwargs: Any) -> list[Job]:
-        """Wait a moment for room for a batch, or after an empty answer; then take what there is room for."""
-        clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, self.empty_at + POLL.total_seconds() - clock()))
+        """Wait a moment for room for a batch; then take what there is room for."""
         for _ in range(10):
             if self.in_hand() <= AT_ONCE - batch_size:
                 break
             await asyncio.sleep(0.01)
-        taken = await super().dequeue(batch_size, *args, **kwargs)
-        if not taken:
-            self.empty_at = clock()
-        return taken
+        return await super().dequeue(batch_size, *args, **kwargs)
+
+    async def eligible_queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        """None that a look after `POLL` would not find."""
+        return 0
+
+    async def queued_work(self, entrypoints: list[QueueEntrypoint]) -> int:
+        """None that a look after `POLL` would not find."""
+        return 0
+
+    async def next_deferred_eta(self, entrypoints: list[QueueEntrypoint]) -> timedelta | None:
+        """Never sooner than `POLL`."""
+        return None
 
 
 def _context(services: Services, *, job_id: int = 0, attempt: int = 0) -> jobs.JobContext:
@@ -139,10 +130,9 @@ def build_queue(
     Jobs that are not `first` take database connections within `share`, that of both lanes.
     """
     driver = AsyncpgDriver(connection)
-    queries = LaneQueries(driver, qbq=QueueStatements())
+    queries = LaneQueries(driver)
     queue = PgQueuer(driver, queries=queries)
     queries.in_hand = lambda: len(queue.qm.job_context)
-    queue.qm.min_dequeue_poll_interval = POLL
     executor = partial(
         DatabaseRetryEntrypointExecutor,
         max_attempts=MAX_ATTEMPTS,
@@ -191,7 +181,7 @@ async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool, sh
             queue = build_queue(connection, services, urgent=urgent, share=share)
             running = asyncio.create_task(
                 queue.run(
-                    dequeue_timeout=timedelta(seconds=5),
+                    dequeue_timeout=POLL,
                     batch_size=BATCH,
                     max_concurrent_tasks=AT_ONCE,
                     mode=QueueExecutionMode.continuous,
@@ -234,6 +224,9 @@ async def run() -> None:
     ticks = jobs.ticks_forever(
         lambda: _context(services), lambda name, error: log.error("tick_failed", tick=name, exc_info=error)
     )
+    # A full collection stops everything for 100 to 200 ms: what is here to stay is left out of it.
+    gc.collect()
+    gc.freeze()
     log.info("worker_started", handlers=len(jobs.registry().entrypoints), ticks=len(ticks))
     try:
         await run_queue_forever(services, stop)

@@ -26,7 +26,7 @@ from sandbox import providers as sandbox_providers
 from sandbox.providers import Providers
 
 ALARMS = int(os.environ.get("LINLI_BENCH_ALARMS", "100"))
-LOAD = float(os.environ.get("LINLI_BENCH_LOAD", "1000"))
+LOAD = float(os.environ.get("LINLI_BENCH_LOAD", "4000"))
 PROMISE_MS, WEBSOCKET_MS = 1000.0, 500.0
 COMMITTED = "SELECT count(*) FROM incident WHERE station_id = $1"
 

@@ -1,7 +1,8 @@
 """A crowd of devices that speaks at a given rate and counts what it said, for fault runs, `alarms` and `soak`.
 
-All chargers share one broker connection (user `fleet`), and all detectors another, so that an alarm does not wait in
-the chargers' queue. Each keeps what the broker has not acknowledged and sends it again, as devices do. What was said is counted here and nowhere in the service, so that both can be compared.
+All chargers share one broker connection (user `fleet`), and all detectors another: an alarm does not wait in the
+chargers' queue. Each keeps what the broker has not acknowledged and sends it again, as devices do. What was said is
+counted here and nowhere in the service, so that both can be compared.
 """
 
 import asyncio

@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
+from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
 from piccolo.engine.postgres import PostgresEngine
 
 from backend import worker
@@ -101,7 +102,7 @@ class TestADeepQueue:
                 await connection.execute("ANALYZE pgqueuer")
             # As many kinds as the service has, most of them without a job.
             kinds = [*KINDS, *(f"idle.kind_{n}" for n in range(100))]
-            query = worker.QueueStatements().build_dequeue_query(
+            query = QueryQueueBuilder().build_dequeue_query(
                 batch_size=worker.BATCH,
                 entrypoints=kinds,  # type: ignore[arg-type]  PgQueuer's NewType of str
                 concurrency_limits=[0] * len(kinds),
@@ -116,16 +117,6 @@ class TestADeepQueue:
         assert plan["Plan"]["Actual Rows"] == worker.BATCH
         # PgQueuer as it comes reads 3,244 here, and 294,497 in a queue of sessions that ended.
         assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 1_500
-
-    async def test_tells_when_its_next_timer_is_due(self, url: str) -> None:
-        connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
-        try:
-            sql = worker.QueueStatements().build_next_deferred_eta_query()
-            eta = await connection.fetchval(sql, ["idle.kind", *KINDS])
-            assert timedelta(days=6, hours=23) < eta <= timedelta(days=7)
-            assert await connection.fetchval(sql, ["idle.kind"]) is None
-        finally:
-            await connection.close()
 
 
 class TestAnUrgentJob:
