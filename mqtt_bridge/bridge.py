@@ -235,7 +235,7 @@ class Bridge:
             retained=message.retain and will,
             payload=self._sealer.seal(message.payload) if sealed else message.payload,
             sealed=sealed,
-            danger=screen.tells_of_danger(parsed),
+            danger=messages.tells_of_danger(parsed),
         )
 
     def _refuse(self, sorted_: Sorted, message: Incoming, cause: str, detail: str, device: Device | None) -> None:

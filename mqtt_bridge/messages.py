@@ -204,6 +204,11 @@ COMMAND_LIFE_S: Final[dict[str, int]] = {"stop": 600, "lower": 600}
 """Seconds a command may wait for its device; 30 for those not named."""
 ACK_WITHIN_S: Final = 10
 
+DANGER_CODES: Final = frozenset(
+    {"alarm", "bms_alarm", "emergency_stop", "flame", "leakage", "over_temperature", "person", "smoke"}
+)
+"""What smoke detectors, cameras and chargers say by themselves of danger."""
+
 Payload: TypeAlias = (
     ChargerState | ChargerTelemetry | ChargerEvent | LockState | LockEvent | CameraState | CameraEvent | SmokeState
     | SmokeEvent | Ack | LastWill
@@ -277,6 +282,21 @@ def parse(kind: Kind | str, channel: Channel | str, payload: bytes) -> Payload:
 def encode(message: msgspec.Struct) -> bytes:
     """The bytes of a payload or command; fields at their default are left out."""
     return _ENCODER.encode(message)
+
+
+def tells_of_danger(message: Payload) -> bool:
+    """Whether a message of the safety lane may raise a critical alert by itself; it is worked off before all others.
+
+    Samples are on that lane only when they are critical. tests/alerts/test_screen.py holds the codes to the rules.
+    """
+    match message:
+        case ChargerTelemetry():
+            return True
+        case SmokeEvent() | CameraEvent() | ChargerEvent():
+            return message.code in DANGER_CODES
+        case SmokeState():
+            return message.status in DANGER_CODES
+    return False
 
 
 def format_ts(moment: datetime) -> str:

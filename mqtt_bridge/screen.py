@@ -9,22 +9,11 @@ holds it to the rules themselves.
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from mqtt_bridge.messages import (
-    CameraEvent,
-    ChargerEvent,
-    ChargerTelemetry,
-    Payload,
-    SmokeEvent,
-    SmokeState,
-)
+from mqtt_bridge.messages import ChargerTelemetry
 
 CREDIBLE_TEMP_C = (35.0, 90.0)
 CREDIBLE_CELL_V = (2.0, 4.6)
 """A limit outside of these is a mistake of the car's message, and counts for nothing."""
-DANGER_CODES = frozenset(
-    {"alarm", "bms_alarm", "emergency_stop", "flame", "leakage", "over_temperature", "person", "smoke"}
-)
-"""What smoke detectors, cameras and chargers say by themselves of danger."""
 CRITICAL_FLAGS = frozenset({"over_current", "over_temp", "insulation"})
 
 
@@ -63,21 +52,6 @@ FIELD_OF_RULE = {
     "cabinet_temp_high": "cabinet_c",
     "charge_forbidden": "flowing_a",
 }
-
-
-def tells_of_danger(message: Payload) -> bool:
-    """Whether a message of the safety lane may raise a critical alert by itself; it is worked off before all others.
-
-    Samples are on that lane only when they are critical. tests/alerts/test_screen.py holds the codes to the rules.
-    """
-    match message:
-        case ChargerTelemetry():
-            return True
-        case SmokeEvent() | CameraEvent() | ChargerEvent():
-            return message.code in DANGER_CODES
-        case SmokeState():
-            return message.status in DANGER_CODES
-    return False
 
 
 def strictest(numbers: Iterable[tuple[str, str, float]]) -> Numbers:

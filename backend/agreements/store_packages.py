@@ -41,9 +41,10 @@ async def find_package(*, package_id: UUID, lock: bool = False) -> Record | None
 
 
 async def list_with_default(*, package_ids: list[UUID]) -> list[Record]:
-    """Return packages by their ids, and the one everybody starts with."""
+    """Return packages by their ids, and the one everybody starts with (`is_default`)."""
     return await db.fetch(
-        "SELECT * FROM package WHERE id = ANY($1::uuid[]) OR (operator_company_id IS NULL AND code = $2)",
+        "SELECT *, operator_company_id IS NULL AND code = $2 AS is_default FROM package"
+        " WHERE id = ANY($1::uuid[]) OR (operator_company_id IS NULL AND code = $2)",
         package_ids,
         DEFAULT_CODE,
     )

@@ -30,7 +30,7 @@ from backend.telemetry.events import (
     PlateRead,
     SmokeReported,
 )
-from mqtt_bridge import messages, screen
+from mqtt_bridge import messages
 from mqtt_bridge.messages import (
     Ack,
     CameraEvent,
@@ -264,7 +264,7 @@ async def _handle_event(told: Told, message: ChargerEvent | LockEvent | CameraEv
             bms=bms,
             detail=message.detail,
         )
-        await jobs.emit(event, now=now, first=screen.tells_of_danger(message))
+        await jobs.emit(event, now=now, first=messages.tells_of_danger(message))
     elif isinstance(message, LockEvent):
         await jobs.emit(LockEventReported(**told.base(), bay_id=info.bay_id, code=message.code), now=now)
     elif isinstance(message, CameraEvent):

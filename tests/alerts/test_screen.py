@@ -178,10 +178,10 @@ class TestAMessageOfDanger:
         }
         for word in words:
             message = messages.parse(kind, channel, payload(kind, channel, at=NOW, **{field: word}))
-            assert screen.tells_of_danger(message) == (word in critical | {"person"}), word
+            assert messages.tells_of_danger(message) == (word in critical | {"person"}), word
 
     def test_is_a_sample_that_took_the_safety_lane(self) -> None:
-        assert screen.tells_of_danger(telemetry())
+        assert messages.tells_of_danger(telemetry())
 
     def test_has_its_job_taken_before_the_others(self) -> None:
         for name in ("smoke_reported", "camera_danger", "critical_sample", "show_alert", "show_incident", "escalate"):

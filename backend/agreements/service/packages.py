@@ -16,7 +16,6 @@ from backend.agreements.rules import packages as rules
 from backend.agreements.rules.packages import Band, Choice, PackageKind, PackageTerms, Stretch
 from backend.agreements.service import AgreementOver, AgreementView
 from backend.agreements.service.package_news import tell_withdrawn
-from backend.agreements.store_packages import DEFAULT_CODE
 from backend.core import audit, db
 from backend.core.auth import Role, Staff
 from backend.core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -356,7 +355,7 @@ def _stretches(
 async def _known(choices: list[Record]) -> tuple[UUID, dict[UUID, PackageView]]:
     """Return the id of the package everybody starts with, and it and the chosen ones by their ids."""
     rows = await store_packages.list_with_default(package_ids=sorted({row["package_id"] for row in choices}))
-    default = next(row["id"] for row in rows if row["operator_company_id"] is None and row["code"] == DEFAULT_CODE)
+    default = next(row["id"] for row in rows if row["is_default"])
     return default, {row["id"]: _package(row) for row in rows}
 
 
