@@ -97,6 +97,12 @@ class Ground:
         }
 
     @property
+    def broker_port(self) -> int:
+        """Where devices connect."""
+        assert self.broker is not None, "this ground has no broker"
+        return self.broker.port
+
+    @property
     def api_url(self) -> str:
         """Where the API answers."""
         return f"http://127.0.0.1:{self.api_port}"

@@ -6,6 +6,7 @@ counted here and nowhere in the service, so that both can be compared.
 """
 
 import asyncio
+import multiprocessing
 import threading
 import time
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from paho.mqtt.properties import Properties
 from backend.accounts.service import add_operator_company
 from backend.core.clock import SystemClock
 from backend.stations.service import build
-from bench.ground import Ground
 from mqtt_bridge import messages, topics
 
 TICK_S = 0.02
@@ -65,10 +65,11 @@ class Detector:
 
 
 class Crowd:
-    """Chargers and smoke detectors of `stations` stations, and the connection they speak through."""
+    """Chargers and smoke detectors of `stations` stations, and the connections to the broker they speak through."""
 
-    def __init__(self, made: Ground) -> None:
-        self._made = made
+    def __init__(self, port: int, *, name: str = "crowd") -> None:
+        self._port = port
+        self._name = name
         self.chargers: list[Charger] = []
         self.detectors: list[Detector] = []
         self.company_id: UUID | None = None
@@ -104,11 +105,10 @@ class Crowd:
 
     def connect(self) -> None:
         """Connect to the broker and stay connected, whatever becomes of it."""
-        self._client = self._connected("crowd")
-        self._detector_client = self._connected("crowd-detectors")
+        self._client = self._connected(self._name)
+        self._detector_client = self._connected(f"{self._name}-detectors")
 
     def _connected(self, name: str) -> paho.Client:
-        assert self._made.broker is not None
         client = paho.Client(CallbackAPIVersion.VERSION2, name, protocol=paho.MQTTv5)
         client.username_pw_set("fleet", "f")
         client.max_inflight_messages_set(500)
@@ -116,7 +116,7 @@ class Crowd:
         client.reconnect_delay_set(min_delay=1, max_delay=1)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 86_400
-        client.connect("127.0.0.1", self._made.broker.port, clean_start=False, properties=properties)
+        client.connect("127.0.0.1", self._port, clean_start=False, properties=properties)
         client.loop_start()
         return client
 
@@ -183,6 +183,41 @@ class Crowd:
         assert self._detector_client is not None
         body = _encode({**_header(1, self._smoke_seq, "smoke", ts), "code": code})
         self._detector_client.publish(detector.topic("event"), body, qos=1)
+
+
+class CrowdApart:
+    """The chargers of a crowd, speaking at `rate` messages a second from a process of their own until `stop()`.
+
+    For runs that watch the clock: in this process their haste would be that of who watches.
+    """
+
+    def __init__(self, crowd: Crowd, *, port: int, rate: float) -> None:
+        apart = multiprocessing.get_context("spawn")
+        self._stop = apart.Event()
+        self._said = apart.Value("q", 0)
+        arguments = (port, crowd.chargers, rate, self._stop, self._said)
+        self._process = apart.Process(target=_speak_apart, args=arguments, daemon=True)
+        self._process.start()
+
+    @property
+    def said(self) -> int:
+        """Messages handed to the broker's connection so far."""
+        return int(self._said.value)
+
+    def stop(self) -> None:
+        """Fall silent."""
+        self._stop.set()
+        self._process.join(timeout=20)
+
+
+def _speak_apart(port: int, chargers: list[Charger], rate: float, stop: Any, said: Any) -> None:
+    crowd = Crowd(port, name="crowd-apart")
+    crowd.chargers = chargers
+    crowd.connect()
+    crowd.start(rate=rate)
+    while not stop.wait(0.1):
+        said.value = crowd.samples + crowd.events
+    crowd.close()
 
 
 def sample(charger: Charger, *, ts: str | None = None, **fields: Any) -> bytes:

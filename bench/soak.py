@@ -65,7 +65,7 @@ def _unique(process: psutil.Process) -> int:
 
 async def run(made: Ground, *, minutes: float) -> None:
     """Load and measure."""
-    crowd = Crowd(made)
+    crowd = Crowd(made.broker_port)
     async with made.opened():
         await crowd.register(stations=40, chargers=10)
     made.launch(*ROLES)

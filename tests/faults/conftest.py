@@ -85,7 +85,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         folder = tmp_path_factory.mktemp("providers")
         providers = await sandbox_providers.start(state_dir=folder)
         made.extra = {**providers.settings, "LINLI_WECHAT_TEMPLATES": "refund_done=TMPL-9"}
-        crowd = Crowd(made)
+        crowd = Crowd(made.broker_port)
         async with made.opened():
             await crowd.register(stations=16, chargers=4)
         made.launch("api", "bridge", "ingest", "worker")
