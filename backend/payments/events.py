@@ -33,6 +33,20 @@ class RefundFailed(Event, frozen=True, kw_only=True):
     provider_state: str
 
 
+class RefundWaits(Event, frozen=True, kw_only=True):
+    """The provider does not take a refund, for the account is short of money or for another passing cause.
+
+    It is tried again every hour; told again every day while it waits.
+    """
+
+    refund_id: UUID
+    payment_id: UUID
+    order_id: UUID
+    amount_fen: int
+    why: str
+    """The provider's own code, such as NOT_ENOUGH."""
+
+
 class BillDiffered(Event, frozen=True, kw_only=True):
     """A day's bill of the provider does not agree with our books; a person must look."""
 

@@ -9,7 +9,7 @@ from backend.core import db
 from backend.core.jobs import JobContext, Jobs
 from backend.notifications import service as notifications
 from backend.payments import service as payments
-from backend.payments.events import BillDiffered, BillUnreadable, RefundFailed, RefundSucceeded
+from backend.payments.events import BillDiffered, BillUnreadable, RefundFailed, RefundSucceeded, RefundWaits
 
 JOBS = Jobs("reports")
 
@@ -39,6 +39,20 @@ async def tell_failed_refund(event: RefundFailed, job: JobContext) -> None:
                 view.operator_company_id,
                 event_key=f"refund:{event.refund_id}:failed",
                 template="refund_failed",
+                params={"total_yuan": yuan(event.amount_fen)},
+                now=job.now,
+            )
+
+
+@JOBS.on(RefundWaits)
+async def tell_waiting_refund(event: RefundWaits, job: JobContext) -> None:
+    """Tell the company that the provider does not take a refund yet; again each day."""
+    for view in await payments.list_payments(order_id=event.order_id):
+        if view.id == event.payment_id:
+            await _tell_company(
+                view.operator_company_id,
+                event_key=f"refund:{event.refund_id}:waits:{job.now:%Y%m%d}",
+                template="refund_waits",
                 params={"total_yuan": yuan(event.amount_fen)},
                 now=job.now,
             )

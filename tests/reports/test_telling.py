@@ -1,21 +1,26 @@
 """Refunds and differing bills reach the people they concern, once."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from piccolo.engine.postgres import PostgresEngine
 
 from backend.core import db, jobs
+from backend.core.clock import Clock
+from backend.core.errors import GatewayError
 from backend.core.services import Services
 from backend.payments import service as payments
 from backend.payments.events import BillDiffered, BillUnreadable
 from backend.payments.gateways import PaymentGateways, ProviderPayment, ProviderRefund
+from backend.payments.rules.moves import CHECK_GAPS_S
 from backend.payments.service import PaymentSheet, settling
 from sandbox.wechat_pay.keys import new_keys
 from tests.cast import ALICE, LI, SUN, ZHAO, ZHOU
 from tests.factories.accounts import add_company, add_person
 from tests.factories.payments import add_merchant_account, start_payment
+from tests.fakes import FixedClock
 from tests.jobs import run_due_jobs
 from tests.payments.memory_provider import MemoryProvider
 
@@ -66,6 +71,36 @@ class TestRefund:
         await run_due_jobs(now=now, services=services, only="reports.")
         assert await told("refund_failed") == {people["li"], people["zhao"]}
         assert await told("refund_done") == set()
+
+
+class ShortOfMoney(MemoryProvider):
+    """A provider whose merchant account cannot pay a refund."""
+
+    async def refund(self, **_: Any) -> ProviderRefund:
+        raise GatewayError("基本账户余额不足，请充值后重新发起", permanent=False, code="NOT_ENOUGH")
+
+
+class TestARefundThatIsNotTaken:
+    async def test_is_told_when_the_tries_are_an_hour_apart_and_then_each_day(
+        self, paid: PaymentSheet, people: dict[str, UUID], services: Services, now: datetime
+    ) -> None:
+        services.put(PaymentGateways, PaymentGateways({"wechat_pay": ShortOfMoney(now)}))
+        refund = await payments.refund(payment_id=paid.payment_id, amount_fen=45, reason="x", key="k", now=now)
+        clock = FixedClock(now)
+        services.put(Clock, clock)  # type: ignore[type-abstract]
+        told_at = []
+        for _ in range(len(CHECK_GAPS_S) + 25):
+            clock.move_to(await db.fetchval("SELECT check_at FROM refund WHERE id = $1", refund.id))
+            await settling.check_refund(refund_id=refund.id, services=services)
+            await run_due_jobs(now=clock.now(), services=services, only="reports.")
+            rows = await db.fetch("SELECT recipient_id FROM inbox_message WHERE template = 'refund_waits'")
+            if len(rows) > 2 * len(told_at):
+                told_at.append(clock.now())
+        assert {row["recipient_id"] for row in rows} == {people["li"], people["zhao"]}
+        assert len(rows) == 4
+        assert told_at[1] - told_at[0] == timedelta(days=1)
+        assert told_at[0] - now <= timedelta(hours=1, minutes=30)
+        assert (await payments.list_refunds(payment_id=paid.payment_id))[0].state == "created"
 
 
 class TestBill:

@@ -295,6 +295,12 @@ TEMPLATES: dict[str, Template] = {
         "A refund failed",
         "The provider did not carry out a refund of {total_yuan} yuan. See the list of refunds.",
     ),
+    "refund_waits": Template(
+        "退款等待中",
+        "一笔{total_yuan}元的退款未被支付渠道受理，系统每小时重试，请检查商户账户余额。",
+        "A refund waits",
+        "The provider does not take a refund of {total_yuan} yuan. It is tried hourly; check the balance.",
+    ),
     "reservation_cancelled": Template(
         "预约已取消",
         "{station} {starts}的预约已取消。",

@@ -14,7 +14,7 @@ from backend.core.clock import Clock
 from backend.core.errors import GatewayError
 from backend.core.services import Services
 from backend.payments import store
-from backend.payments.events import PaymentSucceeded, RefundFailed, RefundSucceeded
+from backend.payments.events import PaymentSucceeded, RefundFailed, RefundSucceeded, RefundWaits
 from backend.payments.gateways import Merchant, PaidPayment, PaymentGateways, ProviderPayment, ProviderRefund
 from backend.payments.rules import ledger as ledger_rules
 from backend.payments.rules import moves
@@ -207,6 +207,7 @@ async def check_refund(*, refund_id: UUID, services: Services) -> None:
     except GatewayError as error:
         if not error.permanent:
             log.warning("refund_check_failed", refund_id=str(refund_id), error=str(error))
+            await _tell_waiting(refund, payment, error.code, clock.now())
             return
         found = ProviderRefund(state="failed", amount_fen=refund.amount_fen, answer=error.code or "refused")
     try:
@@ -216,6 +217,24 @@ async def check_refund(*, refund_id: UUID, services: Services) -> None:
             await store.set_refund_processing(refund_id=refund_id, provider_no=found.provider_no)
     except AmountDiffers as error:
         await _report(refund.operator_company_id, "refund.amount_differs", refund_id, str(error), clock)
+
+
+async def _tell_waiting(refund: RefundRow, payment: PaymentRow, why: str, now: datetime) -> None:
+    """Tell the company of a refund that is not taken, once the tries are an hour apart, and then each day."""
+    hourly = refund.checks - len(moves.CHECK_GAPS_S)
+    if hourly < 0 or hourly % 24:
+        return
+    async with db.transaction():
+        await jobs.emit(
+            RefundWaits(
+                refund_id=refund.id,
+                payment_id=payment.id,
+                order_id=payment.order_id,
+                amount_fen=refund.amount_fen,
+                why=why or "no answer",
+            ),
+            now=now,
+        )
 
 
 async def _send_or_query(refund: RefundRow, payment: PaymentRow, services: Services) -> ProviderRefund:
