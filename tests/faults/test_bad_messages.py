@@ -182,7 +182,7 @@ class TestPoison:
         # By turns, so that what else the machine does weighs on both alike.
         clean: list[float] = []
         runs: list[tuple[float, int]] = []
-        for turn in range(3):
+        for turn in range(5 if FULL else 3):
             clean.append((await burst(0))[0])
             if turn == 0:
                 crowd.raise_smoke(smoking)
