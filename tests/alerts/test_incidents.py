@@ -71,6 +71,25 @@ class TestASmokeAlarm:
         expected = {"smoke_alarm", "safety_hold_set", "session_stopped", "locks_lowered", "incident_page", "task_made"}
         assert expected <= set(said)
 
+    async def test_whose_one_action_is_refused_does_all_the_others_once(
+        self, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scene = await add_watched_scene(now=NOW)
+
+        async def refuse(**_: object) -> int:
+            raise NotFound(kind="connector")
+
+        monkeypatch.setattr(incidents, "stop_area", refuse)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        (incident,) = await incidents_at(scene)
+        said = await steps_of(incident.id)
+        # The guard and the lead are paged.
+        for step, times in (("stop_area_failed", 1), ("safety_hold_set", 1), ("incident_page", 2), ("task_made", 1)):
+            assert said.count(step) == times, (step, said)
+        assert await stations.has_safety_hold(station_id=scene.place.station.id)
+        assert await messages_to(await add_person(WANG)) == ["incident_page"]
+        assert len(await tasks_at(scene)) == 1
+
     async def test_told_twice_and_by_the_state_too_is_one_incident(self, services: Services) -> None:
         scene = await add_watched_scene(now=NOW)
         for second in range(3):

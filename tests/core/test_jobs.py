@@ -99,6 +99,18 @@ class TestSchedule:
             await run_due_jobs(now=now + timedelta(minutes=minute))
         assert heard == ["tea 1", "tea 2", "tea 3"]
 
+    async def test_sets_those_due_now_by_the_database_s_clock(self, database: PostgresEngine) -> None:
+        """A clock of ours that is minutes ahead keeps no job that is due from being taken."""
+        fast = await db.fetchval("SELECT now()") + timedelta(minutes=5)
+        timers = [
+            ("bells.remind", Reminder("now"), fast),
+            ("bells.remind", Reminder("later"), fast + timedelta(hours=1)),
+        ]
+        async with db.transaction():
+            await jobs.schedule_all(timers, now=fast, first=True)
+        rows = await db.fetch("SELECT priority, execute_after <= now() AS due FROM pgqueuer ORDER BY execute_after")
+        assert [(row["priority"], row["due"]) for row in rows] == [(1, True), (1, False)]
+
     async def test_skips_a_second_one_with_the_same_key(self, database: PostgresEngine, now: datetime) -> None:
         async with db.transaction():
             for text in ("tea", "more tea"):

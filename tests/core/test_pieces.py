@@ -187,6 +187,18 @@ class TestTransaction:
                     raise ZeroDivisionError
         assert [row["name"] for row in await db.fetch("SELECT name FROM job_tick")] == ["outer"]
 
+    async def test_what_joins_it_fails_with_it_whole(self, committing: PostgresEngine, clock: FixedClock) -> None:
+        async def note(name: str) -> None:
+            async with db.joined():
+                await db.execute("INSERT INTO job_tick (name, ran_at) VALUES ($1, $2)", name, clock.now())
+
+        with pytest.raises(ZeroDivisionError):
+            async with db.transaction():
+                await note("inner")
+                raise ZeroDivisionError
+        await note("alone")
+        assert [row["name"] for row in await db.fetch("SELECT name FROM job_tick")] == ["alone"]
+
     async def test_a_task_started_outside_does_not_join_it(self, committing: PostgresEngine) -> None:
         seen: list[bool] = []
 
