@@ -28,7 +28,7 @@ from mqtt_bridge import messages, topics
 
 TICK_S = 0.02
 EVENT_EVERY = 20
-"""Every twentieth message is an event on the safety lane; the others are telemetry."""
+"""Every twentieth message is an event on the safety lane, unless said otherwise; the others are telemetry."""
 
 
 @dataclass
@@ -70,6 +70,7 @@ class Crowd:
     def __init__(self, port: int, *, name: str = "crowd") -> None:
         self._port = port
         self._name = name
+        self.event_every = EVENT_EVERY
         self.chargers: list[Charger] = []
         self.detectors: list[Detector] = []
         self.company_id: UUID | None = None
@@ -138,9 +139,9 @@ class Crowd:
         """Let the next charger say a sample, or an event when it is the turn of one."""
         self._turn += 1
         charger = self.chargers[self._turn % len(self.chargers)]
-        if self._turn % EVENT_EVERY == 0:
-            charger = self.chargers[(self._turn // EVENT_EVERY) % len(self.chargers)]
-            code = "plugged" if self._turn % (2 * EVENT_EVERY) else "unplugged"
+        if self._turn % self.event_every == 0:
+            charger = self.chargers[(self._turn // self.event_every) % len(self.chargers)]
+            code = "plugged" if self._turn % (2 * self.event_every) else "unplugged"
             self.publish(charger.topic("event"), event(charger, code=code, connector=1))
             self.events += 1
         else:
@@ -191,11 +192,11 @@ class CrowdApart:
     For runs that watch the clock: in this process their haste would be that of who watches.
     """
 
-    def __init__(self, crowd: Crowd, *, port: int, rate: float) -> None:
+    def __init__(self, crowd: Crowd, *, port: int, rate: float, event_every: int) -> None:
         apart = multiprocessing.get_context("spawn")
         self._stop = apart.Event()
         self._said = apart.Value("q", 0)
-        arguments = (port, crowd.chargers, rate, self._stop, self._said)
+        arguments = (port, crowd.chargers, rate, event_every, self._stop, self._said)
         self._process = apart.Process(target=_speak_apart, args=arguments, daemon=True)
         self._process.start()
 
@@ -210,9 +211,9 @@ class CrowdApart:
         self._process.join(timeout=20)
 
 
-def _speak_apart(port: int, chargers: list[Charger], rate: float, stop: Any, said: Any) -> None:
+def _speak_apart(port: int, chargers: list[Charger], rate: float, event_every: int, stop: Any, said: Any) -> None:
     crowd = Crowd(port, name="crowd-apart")
-    crowd.chargers = chargers
+    crowd.chargers, crowd.event_every = chargers, event_every
     crowd.connect()
     crowd.start(rate=rate)
     while not stop.wait(0.1):
