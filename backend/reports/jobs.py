@@ -33,29 +33,14 @@ async def tell_refund(event: RefundSucceeded, job: JobContext) -> None:
 @JOBS.on(RefundFailed)
 async def tell_failed_refund(event: RefundFailed, job: JobContext) -> None:
     """Tell the company that a refund was not carried out: its amount is free again and nobody has the money yet."""
-    for view in await payments.list_payments(order_id=event.order_id):
-        if view.id == event.payment_id:
-            await _tell_company(
-                view.operator_company_id,
-                event_key=f"refund:{event.refund_id}:failed",
-                template="refund_failed",
-                params={"total_yuan": yuan(event.amount_fen)},
-                now=job.now,
-            )
+    await _tell_company_of(event, event_key=f"refund:{event.refund_id}:failed", template="refund_failed", now=job.now)
 
 
 @JOBS.on(RefundWaits)
 async def tell_waiting_refund(event: RefundWaits, job: JobContext) -> None:
     """Tell the company that the provider does not take a refund yet; again each day."""
-    for view in await payments.list_payments(order_id=event.order_id):
-        if view.id == event.payment_id:
-            await _tell_company(
-                view.operator_company_id,
-                event_key=f"refund:{event.refund_id}:waits:{job.now:%Y%m%d}",
-                template="refund_waits",
-                params={"total_yuan": yuan(event.amount_fen)},
-                now=job.now,
-            )
+    event_key = f"refund:{event.refund_id}:waits:{job.now:%Y%m%d}"
+    await _tell_company_of(event, event_key=event_key, template="refund_waits", now=job.now)
 
 
 @JOBS.on(BillDiffered)
@@ -80,6 +65,14 @@ async def tell_unreadable(event: BillUnreadable, job: JobContext) -> None:
         params={"day": event.day.isoformat()},
         now=job.now,
     )
+
+
+async def _tell_company_of(event: RefundFailed | RefundWaits, *, event_key: str, template: str, now: datetime) -> None:
+    for view in await payments.list_payments(order_id=event.order_id):
+        if view.id == event.payment_id:
+            params: dict[str, str | int] = {"total_yuan": yuan(event.amount_fen)}
+            company_id = view.operator_company_id
+            await _tell_company(company_id, event_key=event_key, template=template, params=params, now=now)
 
 
 async def _tell_company(

@@ -207,7 +207,8 @@ async def check_refund(*, refund_id: UUID, services: Services) -> None:
     except GatewayError as error:
         if not error.permanent:
             log.warning("refund_check_failed", refund_id=str(refund_id), error=str(error))
-            await _tell_waiting(refund, payment, error.code, clock.now())
+            if refund.state == "created":
+                await _tell_waiting(refund, payment, error.code, clock.now())
             return
         found = ProviderRefund(state="failed", amount_fen=refund.amount_fen, answer=error.code or "refused")
     try:
