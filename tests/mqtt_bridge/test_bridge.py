@@ -121,6 +121,23 @@ class TestRefused:
             ("telemetry.device_message", ["message_id"])
         ]
 
+    async def test_of_danger_have_jobs_that_go_first_though_others_of_the_batch_were_there(
+        self, bridge: Bridge, demo: DemoStation, send: Send
+    ) -> None:
+        charger, smoke = demo.ac.charger.code, demo.smoke.code
+        known = send("charger", "event", charger, code="unplugged")
+        await sort_and_store(bridge, known)
+        words = [("charger", charger, "plugged"), ("charger", charger, "leakage"), ("smoke", smoke, "low_battery")]
+        batch = [send(kind, "event", code, code=word) for kind, code, word in (*words, ("smoke", smoke, "alarm"))]
+        await sort_and_store(bridge, *batch[:2], known, *batch[2:])
+        rows = await db.fetch(
+            "SELECT convert_from(m.payload, 'UTF8')::jsonb ->> 'code' AS word, q.priority FROM pgqueuer q"
+            " JOIN device_message m ON m.id = (convert_from(q.payload, 'UTF8')::jsonb ->> 'message_id')::bigint"
+        )
+        first = {"leakage", "alarm"}
+        others = {"plugged", "unplugged", "low_battery"}
+        assert {(r["word"], r["priority"]) for r in rows} == {(w, 1) for w in first} | {(w, 0) for w in others}
+
     async def test_that_share_the_msg_id_of_another_message_are_dropped_and_counted(
         self, bridge: Bridge, demo: DemoStation, send: Send
     ) -> None:
