@@ -224,6 +224,16 @@ class TestChargerEvent:
         assert event["bms"].get("vin") is None
         assert event["bms"]["capacity_wh"] == 60000
 
+    @pytest.mark.parametrize(("code", "priority"), [("emergency_stop", 1), ("plugged", 0)])
+    async def test_of_danger_has_all_its_reactions_go_first(
+        self, code: str, priority: int, demo: DemoStation, now: datetime, services: Services
+    ) -> None:
+        await devices.say(demo.ac.charger, "event", now=now, code=code)
+        await run_due_jobs(now=now, services=services, only="telemetry.")
+        rows = await db.fetch("SELECT entrypoint, priority FROM pgqueuer WHERE entrypoint LIKE '%charger_reported'")
+        found = {row["entrypoint"]: row["priority"] for row in rows}
+        assert found == {"alerts.charger_reported": priority, "charging.charger_reported": priority}
+
     async def test_without_a_known_connector_is_told_all_the_same(
         self, demo: DemoStation, now: datetime, services: Services
     ) -> None:
