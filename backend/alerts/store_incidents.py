@@ -1,6 +1,6 @@
 """All SQL of incidents, their time lines and tasks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -150,16 +150,31 @@ async def add_step(
     actor_id: UUID | None = None,
     detail: dict[str, Any] | None = None,
 ) -> None:
+    await add_steps(incident_id, at=at, kind=kind, what=what, actor_id=actor_id, details=[detail or {}])
+
+
+async def add_steps(
+    incident_id: UUID,
+    *,
+    at: datetime,
+    kind: str,
+    what: str,
+    actor_id: UUID | None = None,
+    details: Sequence[Mapping[str, Any]],
+) -> None:
+    """Add an entry for each of these details."""
+    if not details:
+        return
     await db.execute(
         "INSERT INTO incident_step (id, incident_id, at, kind, what, actor_id, detail)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb)",
-        new_id(),
+        " SELECT s.id, $2, $3, $4, $5, $6, s.detail::jsonb FROM unnest($1::uuid[], $7::text[]) AS s (id, detail)",
+        [new_id() for _ in details],
         incident_id,
         at,
         kind,
         what,
         actor_id,
-        msgspec.json.encode(detail or {}).decode(),
+        [msgspec.json.encode(detail).decode() for detail in details],
     )
 
 

@@ -6,10 +6,10 @@ transaction's connection where there is one, else on one from the pool.
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import asyncpg
 from piccolo.engine.postgres import PostgresEngine
@@ -90,7 +90,7 @@ async def transaction() -> AsyncIterator[None]:
     """Run the block in a transaction; nested, in a savepoint that is rolled back alone when the block raises."""
     current = engine().current_transaction.get()
     if current is not None:
-        async with current.connection.transaction():
+        async with current.connection.transaction(), _ending():
             yield
         return
     async with _pooled() as conn:
@@ -102,7 +102,8 @@ async def transaction() -> AsyncIterator[None]:
         await carrier.transaction.start()
         token = engine().current_transaction.set(carrier)
         try:
-            yield
+            async with _ending():
+                yield
         except asyncio.CancelledError:
             # Whoever cancels waits for it: a connection too broken to roll back (the pool drops it) must not hide it.
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
@@ -128,6 +129,42 @@ async def joined() -> AsyncIterator[None]:
         return
     async with transaction():
         yield
+
+
+R = TypeVar("R")
+_at_end: contextvars.ContextVar[dict[Callable[[list[Any]], Awaitable[None]], list[Any]] | None] = (
+    contextvars.ContextVar("at_end", default=None)
+)
+
+
+async def write_at_end(write: Callable[[list[R]], Awaitable[None]], rows: Iterable[R]) -> None:
+    """Have `write` called once at the end of the transaction, with these rows and all others that came for it.
+
+    For rows that nothing in the transaction reads. What a savepoint takes back is taken back of these too.
+    """
+    waiting = _at_end.get()
+    if waiting is None:
+        await write(list(rows))
+    else:
+        waiting.setdefault(write, []).extend(rows)
+
+
+@asynccontextmanager
+async def _ending() -> AsyncIterator[None]:
+    """Gather the rows of the block for the end: of a savepoint they join those around it, else they are written."""
+    around = _at_end.get()
+    waiting: dict[Callable[[list[Any]], Awaitable[None]], list[Any]] = {}
+    token = _at_end.set(waiting)
+    try:
+        yield
+        if around is None:
+            for write, rows in waiting.items():
+                await write(rows)
+    finally:
+        _at_end.reset(token)
+    if around is not None:
+        for write, rows in waiting.items():
+            around.setdefault(write, []).extend(rows)
 
 
 @asynccontextmanager

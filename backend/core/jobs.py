@@ -6,15 +6,13 @@ PgQueuer's default, deleting it after one try, would lose it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-from pgqueuer.adapters.persistence.queries import Queries
 
 from backend.core import db
 from backend.core.clock import Clock
@@ -41,8 +39,6 @@ E = TypeVar("E", bound=Event)
 P = TypeVar("P", bound=msgspec.Struct)
 PayloadHandler = Callable[[Any, JobContext], Awaitable[None]]
 TickHandler = Callable[[JobContext], Awaitable[None]]
-Timer: TypeAlias = tuple[str, msgspec.Struct, datetime]
-"""A timer to set: its name ("feature.name"), its payload, when it is due."""
 
 
 @dataclass(frozen=True)
@@ -173,23 +169,59 @@ def _require_transaction(what: str) -> None:
         raise RuntimeError(f"{what} belongs inside the transaction of the change it tells of")
 
 
-async def _enqueue(
-    names: list[str],
-    payloads: Sequence[bytes],
-    delays: list[timedelta | None],
-    dedupe_key: str | None,
-    first: bool,
-) -> list[int]:
-    async with db.connection() as conn:
-        ids = await Queries(AsyncpgDriver(conn)).enqueue(
-            names,
-            list(payloads),
-            [int(first or registry().entrypoints[name].first) for name in names],
-            delays,
-            [f"{name}:{dedupe_key}" if dedupe_key else None for name in names],
-            on_conflict="skip",
+@dataclass(frozen=True)
+class _Recorded:
+    """A row of domain_event."""
+
+    id: UUID
+    name: str
+    payload: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """A row of the queue; without `due_at` it is due at once, by the database's clock."""
+
+    name: str
+    payload: bytes
+    due_at: datetime | None
+    dedupe_key: str | None
+    first: bool
+
+
+async def _write(rows: list[_Recorded | _Queued]) -> None:
+    """Write events and jobs with one statement, the jobs in this order.
+
+    PgQueuer's own would take one more for each event and for each due time: it counts a delay from the transaction's
+    start, and a due time is absolute.
+    """
+    recorded = [row for row in rows if isinstance(row, _Recorded)]
+    queued = [row for row in rows if isinstance(row, _Queued)]
+    await db.execute(
+        """
+        WITH recorded AS (
+            INSERT INTO domain_event (id, name, payload, occurred_at)
+            SELECT e.id, e.name, e.payload::jsonb, e.at
+            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[]) AS e (id, name, payload, at)
         )
-    return [job_id for job_id in ids if job_id is not None]
+        INSERT INTO pgqueuer (status, priority, entrypoint, payload, execute_after, dedupe_key)
+        SELECT 'queued', j.priority, j.name, j.payload, coalesce(j.due_at, now()), j.dedupe_key
+        FROM unnest($5::int[], $6::text[], $7::bytea[], $8::timestamptz[], $9::text[])
+            WITH ORDINALITY AS j (priority, name, payload, due_at, dedupe_key, n)
+        ORDER BY j.n
+        ON CONFLICT DO NOTHING
+        """,
+        [row.id for row in recorded],
+        [row.name for row in recorded],
+        [row.payload for row in recorded],
+        [row.at for row in recorded],
+        [int(row.first or registry().entrypoints[row.name].first) for row in queued],
+        [row.name for row in queued],
+        [row.payload for row in queued],
+        [row.due_at for row in queued],
+        [row.dedupe_key for row in queued],
+    )
 
 
 async def emit(event: Event, *, now: datetime, first: bool = False) -> UUID:
@@ -200,15 +232,9 @@ async def emit(event: Event, *, now: datetime, first: bool = False) -> UUID:
     _require_transaction("emit")
     event_id = new_id()
     payload = msgspec.json.encode(event)
-    await db.execute(
-        "INSERT INTO domain_event (id, name, payload, occurred_at) VALUES ($1, $2, $3::jsonb, $4)",
-        event_id,
-        type(event).__name__,
-        payload.decode(),
-        now,
-    )
-    if names := registry().subscribers.get(type(event)):
-        await _enqueue(list(names), [payload] * len(names), [None] * len(names), None, first)
+    rows: list[_Recorded | _Queued] = [_Recorded(event_id, type(event).__name__, payload.decode(), now)]
+    rows += [_Queued(name, payload, None, None, first) for name in registry().subscribers.get(type(event), ())]
+    await db.write_at_end(_write, rows)
     return event_id
 
 
@@ -226,39 +252,14 @@ async def schedule(
     With a `dedupe_key` a second one that is still waiting is skipped. The handler checks the stored due time again:
     what it was set for may have moved. Once due, one that is `first` is taken before all others of its lane.
     """
-    await _set([(name, payload, due_at)], now, dedupe_key, first)
-
-
-async def schedule_all(timers: Sequence[Timer], *, now: datetime, first: bool = False) -> None:
-    """Run each of the timers, as `schedule` does one, in two statements for all of them."""
-    await _set(timers, now, None, first)
-
-
-async def _set(timers: Sequence[Timer], now: datetime, dedupe_key: str | None, first: bool) -> None:
     _require_transaction("schedule")
-    if not timers:
-        return
-    for name, _, _ in timers:
-        if name not in registry().entrypoints:
-            raise ValueError(f"no timer is called {name}")
-    ids = await _enqueue(
-        [name for name, _, _ in timers],
-        [msgspec.json.encode(payload) for _, payload, _ in timers],
-        [max(due_at - now, timedelta(0)) for _, _, due_at in timers],
-        dedupe_key,
-        first,
-    )
-    # Of all or, with a key, of one that may have been skipped.
-    later = [(job_id, due_at) for job_id, (_, _, due_at) in zip(ids, timers, strict=False) if due_at > now]
-    if not later:
-        return
-    # PgQueuer takes a delay, counted from the transaction's start by the database's clock; the due time is absolute.
-    await db.execute(
-        "UPDATE pgqueuer q SET execute_after = t.due_at"
-        " FROM unnest($1::int[], $2::timestamptz[]) AS t(id, due_at) WHERE q.id = t.id",
-        [job_id for job_id, _ in later],
-        [due_at for _, due_at in later],
-    )
+    if name not in registry().entrypoints:
+        raise ValueError(f"no timer is called {name}")
+    key = f"{name}:{dedupe_key}" if dedupe_key else None
+    rows: list[_Recorded | _Queued] = [
+        _Queued(name, msgspec.json.encode(payload), due_at if due_at > now else None, key, first)
+    ]
+    await db.write_at_end(_write, rows)
 
 
 async def run_payload(name: str, payload: bytes | None, context: JobContext) -> None:

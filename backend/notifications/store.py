@@ -1,6 +1,6 @@
 """All SQL of notifications."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 from uuid import UUID
@@ -47,6 +47,14 @@ class DeliveryRow(msgspec.Struct, frozen=True, kw_only=True):
     provider_answer: str | None
 
 
+class AddedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that was just written."""
+
+    id: UUID
+    recipient_id: UUID
+    chain: str
+
+
 def _params(raw: str) -> Params:
     return msgspec.json.decode(raw, type=Params)
 
@@ -59,27 +67,32 @@ def _delivery(row: Mapping[str, object]) -> DeliveryRow:
     return DeliveryRow(**{**row, "params": _params(cast(str, row["params"]))})  # type: ignore[arg-type]
 
 
-async def add_message(
-    *, recipient_id: UUID, event_key: str, template: str, params: Mapping[str, str | int], safety: bool, now: datetime
-) -> UUID | None:
-    """Write a message; None when this recipient has one for the event already."""
-    return cast(
-        "UUID | None",
-        await db.fetchval(
-            """
-            INSERT INTO inbox_message (id, recipient_id, event_key, template, params, safety, created_at)
-            VALUES ($1, $2, $3, $4, $5::jsonb, $6, $7)
-            ON CONFLICT (event_key, recipient_id) DO NOTHING RETURNING id
-            """,
-            new_id(),
-            recipient_id,
-            event_key,
-            template,
-            msgspec.json.encode(params).decode(),
-            safety,
-            now,
-        ),
+async def add_messages(
+    *,
+    recipient_ids: Sequence[UUID],
+    event_key: str,
+    template: str,
+    params: Mapping[str, str | int],
+    safety: bool,
+    now: datetime,
+) -> list[UUID]:
+    """Write a message to each of these people; returns the ids of those whose recipient had none for the event."""
+    rows = await db.fetch(
+        """
+        INSERT INTO inbox_message (id, recipient_id, event_key, template, params, safety, created_at)
+        SELECT m.id, m.recipient_id, $3, $4, $5::jsonb, $6, $7
+        FROM unnest($1::uuid[], $2::uuid[]) AS m (id, recipient_id)
+        ON CONFLICT (event_key, recipient_id) DO NOTHING RETURNING id
+        """,
+        [new_id() for _ in recipient_ids],
+        list(recipient_ids),
+        event_key,
+        template,
+        msgspec.json.encode(params).decode(),
+        safety,
+        now,
     )
+    return [row["id"] for row in rows]
 
 
 async def find_message(*, message_id: UUID, recipient_id: UUID | None = None) -> MessageRow | None:
@@ -130,41 +143,44 @@ async def count_unread(*, recipient_id: UUID) -> int:
     )
 
 
-async def add_delivery(
+async def add_deliveries(
     *,
-    recipient_id: UUID,
+    recipient_ids: Sequence[UUID],
+    starts: Sequence[tuple[Channel, str]],
     event_key: str,
-    channel: Channel,
     template: str,
     params: Mapping[str, str | int],
     safety: bool,
-    chain: str,
     now: datetime,
     due_at: datetime,
-) -> UUID | None:
-    """Write a delivery, first tried at `due_at`; None when the event, recipient and channel have one already."""
-    return cast(
-        "UUID | None",
-        await db.fetchval(
-            """
-            INSERT INTO delivery
-                (id, event_key, recipient_id, channel, template, params, safety, chain, state, attempts, created_at,
-                 due_at)
-            VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, 'pending', 0, $9, $10)
-            ON CONFLICT (event_key, recipient_id, channel) DO NOTHING RETURNING id
-            """,
-            new_id(),
-            event_key,
-            recipient_id,
-            channel,
-            template,
-            msgspec.json.encode(params).decode(),
-            safety,
-            chain,
-            now,
-            due_at,
-        ),
+) -> list[AddedDelivery]:
+    """Write deliveries to each person on each of these channels (with their chains), first tried at `due_at`.
+
+    Returns those that were not there already: the event, recipient and channel have one.
+    """
+    wanted = [(recipient_id, channel, chain) for recipient_id in recipient_ids for channel, chain in starts]
+    if not wanted:
+        return []
+    rows = await db.fetch(
+        """
+        INSERT INTO delivery
+            (id, event_key, recipient_id, channel, template, params, safety, chain, state, attempts, created_at, due_at)
+        SELECT d.id, $5, d.recipient_id, d.channel, $6, $7::jsonb, $8, d.chain, 'pending', 0, $9, $10
+        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) AS d (id, recipient_id, channel, chain)
+        ON CONFLICT (event_key, recipient_id, channel) DO NOTHING RETURNING id, recipient_id, chain
+        """,
+        [new_id() for _ in wanted],
+        [recipient_id for recipient_id, _, _ in wanted],
+        [channel for _, channel, _ in wanted],
+        [chain for _, _, chain in wanted],
+        event_key,
+        template,
+        msgspec.json.encode(params).decode(),
+        safety,
+        now,
+        due_at,
     )
+    return [AddedDelivery(**row) for row in rows]
 
 
 async def find_delivery(*, delivery_id: UUID) -> DeliveryRow | None:

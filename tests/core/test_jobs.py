@@ -91,9 +91,10 @@ class TestSchedule:
         assert heard == ["tea"]
 
     async def test_sets_many_at_once_each_for_its_own_time(self, database: PostgresEngine, now: datetime) -> None:
-        timers = [("bells.remind", Reminder(f"tea {n}"), now + timedelta(minutes=n)) for n in (3, 1, 2)]
         async with db.transaction():
-            await jobs.schedule_all(timers, now=now)
+            for n in (3, 1, 2):
+                due = now + timedelta(minutes=n)
+                await jobs.schedule("bells.remind", Reminder(f"tea {n}"), due_at=due, now=now)
         assert [due for _, due in await queued_jobs()] == [now + timedelta(minutes=n) for n in (1, 2, 3)]
         for minute in (1, 2, 3):
             await run_due_jobs(now=now + timedelta(minutes=minute))
@@ -102,14 +103,39 @@ class TestSchedule:
     async def test_sets_those_due_now_by_the_database_s_clock(self, database: PostgresEngine) -> None:
         """A clock of ours that is minutes ahead keeps no job that is due from being taken."""
         fast = await db.fetchval("SELECT now()") + timedelta(minutes=5)
-        timers = [
-            ("bells.remind", Reminder("now"), fast),
-            ("bells.remind", Reminder("later"), fast + timedelta(hours=1)),
-        ]
         async with db.transaction():
-            await jobs.schedule_all(timers, now=fast, first=True)
+            for text, due in (("now", fast), ("later", fast + timedelta(hours=1))):
+                await jobs.schedule("bells.remind", Reminder(text), due_at=due, now=fast, first=True)
         rows = await db.fetch("SELECT priority, execute_after <= now() AS due FROM pgqueuer ORDER BY execute_after")
         assert [(row["priority"], row["due"]) for row in rows] == [(1, True), (1, False)]
+
+    async def test_keeps_the_order_in_which_it_was_told(self, database: PostgresEngine, now: datetime) -> None:
+        async with db.transaction():
+            await jobs.schedule("bells.remind", Reminder("first"), due_at=now, now=now)
+            await jobs.emit(BellRang(bell="front"), now=now)
+            await jobs.schedule("bells.remind", Reminder("last"), due_at=now, now=now)
+        await run_due_jobs(now=now)
+        assert heard == ["first", "door front", "dog front", "last"]
+
+    async def test_is_taken_back_with_its_savepoint_and_with_no_other(
+        self, database: PostgresEngine, now: datetime
+    ) -> None:
+        async def ring(bell: str, *, refused: bool = False) -> None:
+            async with db.transaction():
+                await jobs.emit(BellRang(bell=bell), now=now)
+                await jobs.schedule("bells.remind", Reminder(bell), due_at=now, now=now)
+                if refused:
+                    raise ValueError(bell)
+
+        async with db.transaction():
+            await ring("kept")
+            with pytest.raises(ValueError, match="refused"):
+                await ring("refused", refused=True)
+            await ring("after")
+        rows = await db.fetch("SELECT payload ->> 'bell' AS bell FROM domain_event ORDER BY id")
+        assert [row["bell"] for row in rows] == ["kept", "after"]
+        await run_due_jobs(now=now)
+        assert heard == ["door kept", "dog kept", "kept", "door after", "dog after", "after"]
 
     async def test_skips_a_second_one_with_the_same_key(self, database: PostgresEngine, now: datetime) -> None:
         async with db.transaction():

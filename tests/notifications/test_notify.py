@@ -223,7 +223,7 @@ class TestPage:
     ) -> None:
         for _ in range(2):
             await notifications.page(
-                recipient=wang,
+                recipients=[wang],
                 event_key="incident:7",
                 template="incident_page",
                 params={"station": "天通苑北站", "reason": "烟感报警"},
@@ -240,7 +240,7 @@ class TestPage:
     ) -> None:
         providers.faults["aliyun"].add("500")
         await notifications.page(
-            recipient=wang,
+            recipients=[wang],
             event_key="incident:7",
             template="incident_page",
             params={"station": "天通苑北站", "reason": "烟感报警"},

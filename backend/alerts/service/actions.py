@@ -171,16 +171,16 @@ async def _settle(action: ActionView, status: store_actions.ActionStatus, now: d
 
 async def _call_for_hands(action: ActionView, incident: IncidentView, now: datetime) -> None:
     station = await stations.get_station(station_id=incident.station_id)
-    for person in await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now):
-        await notifications.page(
-            recipient=person,
-            event_key=f"incident:{incident.id}:action:{action.id}",
-            template="action_failed",
-            params={"station": station.name, "kind": KINDS[action.kind]},
-            now=now,
-        )
-        detail = {"account_id": str(person), "action": action.kind}
-        await store_incidents.add_step(incident.id, at=now, kind="message", what="action_failed", detail=detail)
+    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now)
+    await notifications.page(
+        recipients=called,
+        event_key=f"incident:{incident.id}:action:{action.id}",
+        template="action_failed",
+        params={"station": station.name, "kind": KINDS[action.kind]},
+        now=now,
+    )
+    told = [{"account_id": str(person), "action": action.kind} for person in called]
+    await store_incidents.add_steps(incident.id, at=now, kind="message", what="action_failed", details=told)
 
 
 KINDS: dict[ActionKind, str] = {

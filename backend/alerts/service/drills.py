@@ -123,17 +123,18 @@ async def _write_what_would_be_done(drill: IncidentView, station: StationView, n
 
 
 async def _page(drill: IncidentView, station: StationView, now: datetime) -> None:
-    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now)
-    for person in called or await duty.whom_to_page(station=station, roles=("operator",), now=now):
-        await notifications.page(
-            recipient=person,
-            event_key=f"incident:{drill.id}:drill",
-            template="drill_page",
-            params={"station": station.name, "reason": reason_of(CODE)},
-            now=now,
-        )
-        detail = {"account_id": str(person)}
-        await store_incidents.add_step(drill.id, at=now, kind="message", what="drill_page", detail=detail)
+    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now) or await duty.whom_to_page(
+        station=station, roles=("operator",), now=now
+    )
+    await notifications.page(
+        recipients=called,
+        event_key=f"incident:{drill.id}:drill",
+        template="drill_page",
+        params={"station": station.name, "reason": reason_of(CODE)},
+        now=now,
+    )
+    told = [{"account_id": str(person)} for person in called]
+    await store_incidents.add_steps(drill.id, at=now, kind="message", what="drill_page", details=told)
 
 
 async def _make_task(drill: IncidentView, now: datetime) -> None:

@@ -101,11 +101,9 @@ async def open_or_join(
     )
     await store_incidents.add_incident(incident)
     await store_incidents.add_step(incident.id, at=now, kind="alarm", what=alert.code, detail=detail)
-    escalations: list[jobs.Timer] = [
-        ("alerts.escalate", EscalationDue(incident.id, step), now + timedelta(seconds=after_s))
-        for step, after_s in enumerate(station.settings.escalate_after_s)
-    ]
-    await jobs.schedule_all(escalations, now=now)
+    for step, after_s in enumerate(station.settings.escalate_after_s):
+        due_at = now + timedelta(seconds=after_s)
+        await jobs.schedule("alerts.escalate", EscalationDue(incident.id, step), due_at=due_at, now=now)
     await _tell(incident, "opened", now)
     return incident.id
 
@@ -186,15 +184,16 @@ async def page_staff(*, alert: AlertView, station: StationView, now: datetime) -
     called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now) or await duty.whom_to_page(
         station=station, roles=("operator",), now=now
     )
-    for person in called:
-        await notifications.page(
-            recipient=person,
-            event_key=f"incident:{subject}:{alert.code}:{alert.device_id}",
-            template="incident_page",
-            params={"station": station.name, "reason": reason_of(alert.code)},
-            now=now,
-        )
-        await _step(alert, now, "message", "incident_page", {"account_id": str(person)})
+    await notifications.page(
+        recipients=called,
+        event_key=f"incident:{subject}:{alert.code}:{alert.device_id}",
+        template="incident_page",
+        params={"station": station.name, "reason": reason_of(alert.code)},
+        now=now,
+    )
+    if alert.incident_id is not None:
+        told = [{"account_id": str(person)} for person in called]
+        await store_incidents.add_steps(alert.incident_id, at=now, kind="message", what="incident_page", details=told)
 
 
 async def _step(alert: AlertView, now: datetime, kind: str, what: str, detail: dict[str, Any]) -> None:
@@ -225,21 +224,16 @@ async def escalate(*, incident_id: UUID, step: int, now: datetime) -> None:
             params = {"station": station.name, "reason": reason_of(incident.code)}
         called = await duty.whom_to_page(station=station, roles=escalation_roles(step), now=now)
         everybody = await people(station=station, roles=escalation_roles(step))
-        for person in dict.fromkeys([*called, *(everybody if step > 0 else [])]):
-            await notifications.page(
-                recipient=person,
-                event_key=f"incident:{incident_id}:escalation-{step}",
-                template="drill_page" if incident.drill else "incident_escalated",
-                params=params,
-                now=now,
-            )
-            await store_incidents.add_step(
-                incident_id,
-                at=now,
-                kind="escalation",
-                what="incident_escalated",
-                detail={"step": step + 1, "account_id": str(person)},
-            )
+        rung = list(dict.fromkeys([*called, *(everybody if step > 0 else [])]))
+        await notifications.page(
+            recipients=rung,
+            event_key=f"incident:{incident_id}:escalation-{step}",
+            template="drill_page" if incident.drill else "incident_escalated",
+            params=params,
+            now=now,
+        )
+        told = [{"step": step + 1, "account_id": str(person)} for person in rung]
+        await store_incidents.add_steps(incident_id, at=now, kind="escalation", what="incident_escalated", details=told)
         await _tell(incident, "escalated", now)
 
 

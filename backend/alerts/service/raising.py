@@ -95,39 +95,33 @@ async def _session_of(report: Report) -> UUID | None:
     return active[0].id if active else None
 
 
-async def _find_open(rule: Rule, report: Report) -> AlertView | None:
-    return await store.find_open_alert(report.device_id, report.connector_id, report.bay_id, rule.code, lock=True)
-
-
 async def _keep(
     rule: Rule, level: Level, report: Report, station: StationView, session_id: UUID | None, now: datetime
 ) -> tuple[AlertView, bool]:
     """Store the report; says whether something has to be done about it."""
-    present = await _find_open(rule, report)
+    alert = AlertView(
+        id=new_id(),
+        device_id=report.device_id,
+        connector_id=report.connector_id,
+        bay_id=report.bay_id,
+        station_id=station.id,
+        operator_company_id=station.operator_company_id,
+        code=rule.code,
+        source=rule.source,
+        level=level,
+        value=report.value,
+        limit_value=report.limit,
+        session_id=session_id,
+        incident_id=None,
+        first_at=report.occurred_at,
+        last_at=report.occurred_at,
+        raised_at=report.received_at,
+    )
+    if await store.add_alert(alert):
+        return alert, True
+    present = await store.find_open_alert(report.device_id, report.connector_id, report.bay_id, rule.code, lock=True)
     if present is None:
-        alert = AlertView(
-            id=new_id(),
-            device_id=report.device_id,
-            connector_id=report.connector_id,
-            bay_id=report.bay_id,
-            station_id=station.id,
-            operator_company_id=station.operator_company_id,
-            code=rule.code,
-            source=rule.source,
-            level=level,
-            value=report.value,
-            limit_value=report.limit,
-            session_id=session_id,
-            incident_id=None,
-            first_at=report.occurred_at,
-            last_at=report.occurred_at,
-            raised_at=report.received_at,
-        )
-        if await store.add_alert(alert):
-            return alert, True
-        present = await _find_open(rule, report)
-        if present is None:
-            raise RuntimeError("an alert that could neither be added nor found")
+        raise RuntimeError("an alert that could neither be added nor found")
     worse = RANK[level] > RANK[present.level]
     elsewhere = session_id is not None and session_id != present.session_id
     changes = {

@@ -6,7 +6,7 @@ Sending itself is in `.deliveries`, run by jobs; nothing here touches the networ
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,9 @@ from backend.notifications.rules import quiet, texts
 from backend.notifications.rules.channels import Channel
 
 SUBJECT_LIMIT = 200
+
+_Start: TypeAlias = tuple[Channel, Sequence[Channel]]
+"""A channel to be told on, and the chain that goes on from it; without one, nothing follows."""
 
 
 class Announce(msgspec.Struct, frozen=True):
@@ -42,9 +45,8 @@ class MoveOn(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Message:
-    """What a person is told: of which event, in which words, and whether lives may hang on it."""
+    """What people are told: of which event, in which words, and whether lives may hang on it."""
 
-    recipient: UUID
     event_key: str
     template: str
     params: Mapping[str, str | int]
@@ -88,17 +90,15 @@ async def notify(
     a push and move on to SMS and a ringing call when a channel does not accept within 10 s. `channels` overrides it
     with channels that all start at once. Raises UnknownTemplate, MissingParams.
     """
-    message = _Message(recipient, event_key, template, params, safety)
+    message = _Message(event_key, template, params, safety)
     async with db.joined():
-        timers = await _add_message(message, now)
+        await _add_messages([recipient], message, now)
         if channels is not None:
-            for channel in channels:
-                timers += await _add_delivery(message, channel, (), now)
+            await _start([recipient], message, [(channel, ()) for channel in channels], now)
         elif safety:
-            timers += await _add_chain(message, rules.SAFETY_CHAIN, now)
+            await _start([recipient], message, [_begin(rules.SAFETY_CHAIN)], now)
         else:
-            timers += await _add_ordinary(message, now)
-        await jobs.schedule_all(timers, now=now, first=safety)
+            await _start_ordinary(recipient, message, now)
 
 
 async def warn_neighbours(
@@ -108,97 +108,100 @@ async def warn_neighbours(
 
     Belongs inside the caller's transaction; idempotent by event_key as `notify` is, and quiet hours do not hold it.
     """
-    timers: list[jobs.Timer] = []
+    message = _Message(event_key, template, params, safety=True)
     async with db.joined():
-        for recipient in recipients:
-            message = _Message(recipient, event_key, template, params, safety=True)
-            timers += await _add_message(message, now)
-            timers += await _add_chain(message, rules.NEIGHBOUR_CHAIN, now)
-        await jobs.schedule_all(timers, now=now, first=True)
-
-
-async def _add_ordinary(message: _Message, now: datetime) -> list[jobs.Timer]:
-    """Write the deliveries the person wants, for the end of their quiet hours where it is no hurry."""
-    wanted, has_consent = await store_consents.find_wanted(message.recipient, message.template)
-    due_at = quiet.sound_at(template=message.template, preferences=wanted, now=now)
-    timers: list[jobs.Timer] = []
-    if wanted.push:
-        timers += await _add_delivery(message, "push", (), now, due_at=due_at)
-    if wanted.wechat and has_consent and message.template in quiet.SUBSCRIBABLE:
-        timers += await _add_delivery(message, "wechat", (), now, due_at=due_at)
-    return timers
+        await _add_messages(recipients, message, now)
+        await _start(recipients, message, [_begin(rules.NEIGHBOUR_CHAIN)], now)
 
 
 async def page(
-    *, recipient: UUID, event_key: str, template: str, params: Mapping[str, str | int], now: datetime
+    *, recipients: Sequence[UUID], event_key: str, template: str, params: Mapping[str, str | int], now: datetime
 ) -> None:
-    """Ring a member of staff at once, with a push beside it and an SMS when the call is not accepted within 10 s.
+    """Ring members of staff at once, with a push beside it and an SMS when the call is not accepted within 10 s.
 
     Belongs inside the caller's transaction, and is idempotent by event_key as `notify` is.
     """
-    message = _Message(recipient, event_key, template, params, safety=True)
+    message = _Message(event_key, template, params, safety=True)
     async with db.joined():
-        timers = await _add_message(message, now)
-        timers += await _add_chain(message, rules.PAGE_CHAIN, now)
-        timers += await _add_delivery(message, "push", (), now)
-        await jobs.schedule_all(timers, now=now, first=True)
+        await _add_messages(recipients, message, now)
+        await _start(recipients, message, [_begin(rules.PAGE_CHAIN), ("push", ())], now)
 
 
-async def _add_message(message: _Message, now: datetime) -> list[jobs.Timer]:
-    """Write the inbox message; returns the job that shows it, nothing when the person has it already."""
+async def _start_ordinary(recipient: UUID, message: _Message, now: datetime) -> None:
+    """Start the deliveries the person wants, at the end of their quiet hours where it is no hurry."""
+    wanted, has_consent = await store_consents.find_wanted(recipient, message.template)
+    starts: list[_Start] = []
+    if wanted.push:
+        starts.append(("push", ()))
+    if wanted.wechat and has_consent and message.template in quiet.SUBSCRIBABLE:
+        starts.append(("wechat", ()))
+    due_at = quiet.sound_at(template=message.template, preferences=wanted, now=now)
+    await _start([recipient], message, starts, now, due_at=due_at)
+
+
+async def _add_messages(recipients: Sequence[UUID], message: _Message, now: datetime) -> None:
+    """Write the message into the inbox of whoever has it not yet, and show it there."""
     texts.check_params(message.template, message.params)
-    message_id = await store.add_message(
-        recipient_id=message.recipient,
+    added = await store.add_messages(
+        recipient_ids=recipients,
         event_key=message.event_key,
         template=message.template,
         params=message.params,
         safety=message.safety,
         now=now,
     )
-    return [] if message_id is None else [("notifications.announce", Announce(message_id), now)]
+    for message_id in added:
+        announce = Announce(message_id)
+        await jobs.schedule("notifications.announce", announce, due_at=now, now=now, first=message.safety)
 
 
-async def _add_chain(message: _Message, chain: Sequence[Channel], now: datetime) -> list[jobs.Timer]:
-    """Write the delivery on the first channel of `chain`; returns its job and the timer that moves on to the next."""
-    timers = await _add_delivery(message, chain[0], chain, now)
-    return timers and [*timers, _move_on(message.event_key, message.recipient, now)]
+def _begin(chain: Sequence[Channel]) -> _Start:
+    return chain[0], chain
 
 
-def _move_on(event_key: str, recipient: UUID, now: datetime, *, at_once: bool = False) -> jobs.Timer:
-    wait = 0 if at_once else rules.ACCEPTED_WITHIN_S
-    return "notifications.move_on", MoveOn(event_key, recipient), now + timedelta(seconds=wait)
+async def _start(
+    recipients: Sequence[UUID],
+    message: _Message,
+    starts: Sequence[_Start],
+    now: datetime,
+    *,
+    due_at: datetime | None = None,
+) -> None:
+    """Start deliveries on these channels to each recipient, now or at `due_at`, where there was none on the channel.
+
+    A timer moves on from a channel with a chain to the chain's next.
+    """
+    added = await store.add_deliveries(
+        recipient_ids=recipients,
+        starts=[(channel, ",".join(chain)) for channel, chain in starts],
+        event_key=message.event_key,
+        template=message.template,
+        params=message.params,
+        safety=message.safety,
+        now=now,
+        due_at=due_at or now,
+    )
+    for delivery in added:
+        deliver = Deliver(delivery.id)
+        await jobs.schedule("notifications.deliver", deliver, due_at=due_at or now, now=now, first=message.safety)
+        if delivery.chain:
+            due = now + timedelta(seconds=rules.ACCEPTED_WITHIN_S)
+            await _move_on(message.event_key, delivery.recipient_id, due, now)
+
+
+async def _move_on(event_key: str, recipient: UUID, due_at: datetime, now: datetime) -> None:
+    await jobs.schedule("notifications.move_on", MoveOn(event_key, recipient), due_at=due_at, now=now, first=True)
 
 
 async def schedule_move_on(*, event_key: str, recipient: UUID, now: datetime) -> None:
     """Look at once whether the next channel has to be started."""
-    await jobs.schedule_all([_move_on(event_key, recipient, now, at_once=True)], now=now, first=True)
+    await _move_on(event_key, recipient, now, now)
 
 
 async def start_next(row: store.DeliveryRow, channel: Channel, chain: Sequence[Channel], now: datetime) -> None:
     """Start the next channel of a chain that `row` began, and the timer that moves on from it."""
-    message = _Message(row.recipient_id, row.event_key, row.template, row.params, row.safety)
-    timers = await _add_delivery(message, channel, chain, now)
-    if timers:
-        timers.append(_move_on(row.event_key, row.recipient_id, now))
-    await jobs.schedule_all(timers, now=now, first=True)
-
-
-async def _add_delivery(
-    message: _Message, channel: Channel, chain: Sequence[Channel], now: datetime, *, due_at: datetime | None = None
-) -> list[jobs.Timer]:
-    """Write a delivery due now or at `due_at`; returns its job, nothing when the person was told on this channel."""
-    delivery_id = await store.add_delivery(
-        recipient_id=message.recipient,
-        event_key=message.event_key,
-        channel=channel,
-        template=message.template,
-        params=message.params,
-        safety=message.safety,
-        chain=",".join(chain),
-        now=now,
-        due_at=due_at or now,
-    )
-    return [] if delivery_id is None else [("notifications.deliver", Deliver(delivery_id), due_at or now)]
+    message = _Message(row.event_key, row.template, row.params, row.safety)
+    await _start([row.recipient_id], message, [(channel, chain)], now)
 
 
 def item_of(row: store.MessageRow, *, locale: str) -> InboxItem:

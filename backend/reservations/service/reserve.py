@@ -258,20 +258,13 @@ def reminders_of(booked: ReservationView, station: StationView) -> list[tuple[Re
 async def set_timers(booked: ReservationView, *, now: datetime) -> None:
     """Set what watches over a slot: the look at its place, the reminders, the end of the hold."""
     station = await stations.get_station(station_id=booked.station_id)
-    reminders = [
-        ("reservations.remind", ReminderDue(reservation_id=booked.id, what=what, starts_at=booked.starts_at), at)
-        for what, at in reminders_of(booked, station)
-        if at > now
-    ]
+    await jobs.schedule("reservations.lapse", LapseDue(reservation_id=booked.id), due_at=booked.hold_until, now=now)
+    for what, at in reminders_of(booked, station):
+        if at > now:
+            due = ReminderDue(reservation_id=booked.id, what=what, starts_at=booked.starts_at)
+            await jobs.schedule("reservations.remind", due, due_at=at, now=now)
     ready_at = max(now, booked.starts_at - READY_BEFORE)
-    await jobs.schedule_all(
-        [
-            ("reservations.lapse", LapseDue(reservation_id=booked.id), booked.hold_until),
-            *reminders,
-            ("reservations.ready", ReadyDue(reservation_id=booked.id), ready_at),
-        ],
-        now=now,
-    )
+    await jobs.schedule("reservations.ready", ReadyDue(reservation_id=booked.id), due_at=ready_at, now=now)
 
 
 async def _record_booking(booked: ReservationView, *, now: datetime) -> None:
