@@ -36,7 +36,7 @@ MAX_ATTEMPTS = 12
 BATCH, AT_ONCE = 20, 100
 """Jobs a lane takes with one statement, and has in hand at most."""
 KEPT_FOR_FIRST = 3
-"""Database connections of the pool that only jobs which are `first` use: those of danger and of word to people."""
+"""Database connections of the pool that only jobs of the first lane use: those of danger and of word to people."""
 POLL = timedelta(milliseconds=50)
 """Until a lane that found nothing looks again; of a job that is `first` it is told at once."""
 PLANNING = {"enable_sort": "off", "enable_seqscan": "off", "enable_bitmapscan": "off"}
@@ -107,9 +107,9 @@ def _context(services: Services, *, job_id: int = 0, attempt: int = 0) -> jobs.J
     return jobs.JobContext(now=clock.now(), clock=clock, services=services, job_id=job_id, attempt=attempt)
 
 
-async def _run(services: Services, name: str, job: Job, share: asyncio.Semaphore) -> None:
+async def _run(services: Services, name: str, job: Job, share: asyncio.Semaphore | None) -> None:
     started = time.perf_counter()
-    if not job.priority:
+    if share is not None:
         db.use_share(share)
     structlog.contextvars.bind_contextvars(job=name, job_id=job.id)
     try:
@@ -123,11 +123,11 @@ async def _run(services: Services, name: str, job: Job, share: asyncio.Semaphore
 
 
 def build_queue(
-    connection: asyncpg.Connection, services: Services, *, urgent: bool, share: asyncio.Semaphore
+    connection: asyncpg.Connection, services: Services, *, lane: jobs.Lane, share: asyncio.Semaphore
 ) -> PgQueuer:
     """Return a PgQueuer with the handlers of a lane, retried with backoff and held when they fail for good.
 
-    Jobs that are not `first` take database connections within `share`, that of both lanes.
+    Jobs that are not first take database connections within `share`, that of the other lanes.
     """
     driver = AsyncpgDriver(connection)
     queries = LaneQueries(driver)
@@ -139,19 +139,21 @@ def build_queue(
         initial_delay=timedelta(milliseconds=500),
         max_delay=timedelta(minutes=5),
     )
-    for name, entry in jobs.registry().entrypoints.items():
-        if entry.urgent == urgent:
+    for entry in jobs.registry().entrypoints.values():
+        if name := entry.queue_names().get(lane):
             queue.entrypoint(
                 name,
                 concurrency_limit=entry.concurrency,
                 accepts_context=False,
                 on_failure="hold",
                 executor_factory=executor,
-            )(_entry(services, name, share))
+            )(_entry(services, entry.name, None if lane == "first" else share))
     return queue
 
 
-def _entry(services: Services, name: str, share: asyncio.Semaphore) -> Callable[[Job], Coroutine[Any, Any, None]]:
+def _entry(
+    services: Services, name: str, share: asyncio.Semaphore | None
+) -> Callable[[Job], Coroutine[Any, Any, None]]:
     async def run(job: Job) -> None:
         await _run(services, name, job, share)
 
@@ -159,26 +161,25 @@ def _entry(services: Services, name: str, share: asyncio.Semaphore) -> Callable[
 
 
 async def run_queue_forever(services: Services, stop: asyncio.Event) -> None:
-    """Run jobs until `stop`, urgent ones in a lane of their own; both end when one of them fails for good."""
-    lanes = {entry.urgent for entry in jobs.registry().entrypoints.values()}
+    """Run jobs until `stop`, each lane by itself; all end when one of them fails for good."""
+    lanes = {lane for entry in jobs.registry().entrypoints.values() for lane in entry.queue_names()}
     share = asyncio.Semaphore(max(1, services.get(Settings).database_pool_size - KEPT_FOR_FIRST))
     async with asyncio.TaskGroup() as group:
-        for urgent in lanes:
-            lane = _run_lane(services, stop, urgent=urgent, share=share)
-            group.create_task(lane, name="urgent" if urgent else "jobs")
+        for lane in lanes:
+            group.create_task(_run_lane(services, stop, lane=lane, share=share), name=lane)
 
 
-async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool, share: asyncio.Semaphore) -> None:
+async def _run_lane(services: Services, stop: asyncio.Event, *, lane: jobs.Lane, share: asyncio.Semaphore) -> None:
     """Run the jobs of a lane; a lost database connection is made again, and jobs that were running come back."""
     settings = services.get(Settings)
-    name = "linli worker urgent" if urgent else "linli worker queue"
+    name = f"linli worker {lane}"
     while not stop.is_set():
         connection: asyncpg.Connection | None = None
         try:
             connection = await asyncpg.connect(
                 settings.database_url, timeout=10, server_settings={"application_name": name, **PLANNING, **UNHURRIED}
             )
-            queue = build_queue(connection, services, urgent=urgent, share=share)
+            queue = build_queue(connection, services, lane=lane, share=share)
             running = asyncio.create_task(
                 queue.run(
                     dequeue_timeout=POLL,
@@ -204,7 +205,7 @@ async def _run_lane(services: Services, stop: asyncio.Event, *, urgent: bool, sh
             FailingListenerError,
             TimeoutError,
         ) as error:
-            log.error("queue_connection_lost", lane=name, error=repr(error)[:200])
+            log.error("queue_connection_lost", lane=lane, error=repr(error)[:200])
             await asyncio.sleep(1)
         finally:
             if connection is not None and not connection.is_closed():

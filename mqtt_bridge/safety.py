@@ -14,7 +14,8 @@ from pgqueuer.adapters.persistence.queries import Queries
 
 log = structlog.get_logger()
 
-JOB = "telemetry.device_message"
+JOB, DANGER_JOB = "telemetry.device_message", "telemetry.device_message.first"
+"""What the queue calls the job of a message, and of one that tells of danger."""
 REUSED = "msg_id_reused"
 
 _INSERT = """
@@ -92,9 +93,10 @@ async def store(
         if stored:
             danger = {(row.device_id, row.msg_id) for row in ordered if row.danger}
             payloads: list[bytes | None] = [msgspec.json.encode({"message_id": row["id"]}) for row in stored]
-            priorities = [int((row["device_id"], row["msg_id"]) in danger) for row in stored]
+            first = [(row["device_id"], row["msg_id"]) in danger for row in stored]
+            names = [DANGER_JOB if is_first else JOB for is_first in first]
             queries = Queries(AsyncpgDriver(cast("asyncpg.Connection[asyncpg.Record]", connection)))
-            await queries.enqueue([JOB] * len(stored), payloads, priorities)
+            await queries.enqueue(names, payloads, [int(is_first) for is_first in first])
         if len(stored) < len(ordered):
             counts = (counts or Counter()) + Counter({REUSED: await _count_reused(connection, ordered)})
         if letters:

@@ -66,7 +66,7 @@ async def hold(payload: Errand, job: JobContext) -> None:
         await ran.let_go.wait()
 
 
-@DEEP.timer("danger", Errand, urgent=True, first=True)
+@DEEP.timer("danger", Errand, first=True)
 async def danger(payload: Errand, job: JobContext) -> None:
     await db.execute("SELECT 1")
     ran.first.set()
@@ -152,7 +152,8 @@ class TestAnUrgentJob:
         from backend import wiring
 
         registry = jobs.wire([worker.CORE, *wiring.collect_jobs()])
-        assert registry.entrypoints[safety.JOB].urgent
+        names = registry.entrypoints[safety.JOB].queue_names()
+        assert names == {"urgent": safety.JOB, "first": safety.DANGER_JOB}
 
     async def test_that_comes_first_is_taken_before_older_ones_of_its_lane(self, url: str, now: datetime) -> None:
         async with db.transaction():
@@ -160,7 +161,7 @@ class TestAnUrgentJob:
         newest = await db.fetchval("SELECT max(id) FROM pgqueuer")
         connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
         try:
-            queue = worker.build_queue(connection, Services(), urgent=False, share=asyncio.Semaphore(1))
+            queue = worker.build_queue(connection, Services(), lane="others", share=asyncio.Semaphore(1))
             taken = [job.id async for job in queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))]
         finally:
             await connection.close()
@@ -201,7 +202,7 @@ class TestAKilledWorker:
         lost = await db.fetchval("SELECT id FROM pgqueuer WHERE priority = 1 AND heartbeat < now() - interval '5 s'")
         connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
         try:
-            queue = worker.build_queue(connection, Services(), urgent=False, share=asyncio.Semaphore(1))
+            queue = worker.build_queue(connection, Services(), lane="others", share=asyncio.Semaphore(1))
             taken = [job.id async for job in queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))]
         finally:
             await connection.close()

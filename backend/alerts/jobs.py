@@ -56,7 +56,7 @@ JOBS = Jobs("alerts")
 PLATES_KEPT = timedelta(days=30)
 
 
-@JOBS.on(SmokeReported, urgent=True, first=True)
+@JOBS.on(SmokeReported, first=True)
 async def smoke_reported(event: SmokeReported, job: JobContext) -> None:
     """A smoke detector spoke: its event, or a change of its state; both may tell of one alarm."""
     word = event.code or event.status
@@ -71,7 +71,7 @@ async def smoke_reported(event: SmokeReported, job: JobContext) -> None:
         )
 
 
-@JOBS.on(CameraDangerSeen, urgent=True, first=True)
+@JOBS.on(CameraDangerSeen, first=True)
 async def camera_danger(event: CameraDangerSeen, job: JobContext) -> None:
     """A camera sees smoke, flame, or a person where there is a fire."""
     if event.code == "person":
@@ -79,13 +79,13 @@ async def camera_danger(event: CameraDangerSeen, job: JobContext) -> None:
     await devices.hear(rules=CAMERA_RULES, word=event.code, event=event, now=job.now)
 
 
-@JOBS.on(CriticalSample, urgent=True, first=True)
+@JOBS.on(CriticalSample, first=True)
 async def critical_sample(event: CriticalSample, job: JobContext) -> None:
     """A sample beyond a critical limit came over the safety lane."""
     await judge_critical(event=event, now=job.now)
 
 
-@JOBS.on(ChargerEventReported, urgent=True)
+@JOBS.on(ChargerEventReported, urgent=True, first="if told")
 async def charger_reported(event: ChargerEventReported, job: JobContext) -> None:
     """A charger complains, or hands over the limits of the car that was connected."""
     if event.connector_id is not None and event.code in ("bms_limits", "plugged", "unplugged"):
@@ -209,13 +209,13 @@ async def bay_freed(event: BayFreed, job: JobContext) -> None:
     await blocked_bays.car_gone(bay_id=event.bay_id, at=event.at, now=job.now)
 
 
-@JOBS.timer("lower_locks", LocksDue, urgent=True, first=True)
+@JOBS.timer("lower_locks", LocksDue, first=True)
 async def lower_locks(due: LocksDue, job: JobContext) -> None:
     """Open the bays of a station on fire."""
     await incidents.lower_locks(due=due, now=job.now)
 
 
-@JOBS.timer("tell_neighbours", NeighboursDue, urgent=True, first=True)
+@JOBS.timer("tell_neighbours", NeighboursDue, first=True)
 async def tell_neighbours(due: NeighboursDue, job: JobContext) -> None:
     """Tell the compounds around a station of its fire, or that it is over, a few hundred people at a time."""
     await residents.tell_neighbours(due=due, now=job.now)
@@ -245,13 +245,13 @@ async def bay_report_closed(event: BayReportClosed, job: JobContext) -> None:
     await bay_reports.closed(bay_id=event.bay_id, verdict=event.verdict, now=job.now)
 
 
-@JOBS.timer("escalate", EscalationDue, urgent=True, first=True)
+@JOBS.timer("escalate", EscalationDue, first=True)
 async def escalate(timer: EscalationDue, job: JobContext) -> None:
     """An incident may still be unacknowledged."""
     await incidents.escalate(incident_id=timer.incident_id, step=timer.step, now=job.now)
 
 
-@JOBS.timer("action", ActionDue, urgent=True, first=True)
+@JOBS.timer("action", ActionDue, first=True)
 async def look_at_action(timer: ActionDue, job: JobContext) -> None:
     """An automatic action of an incident should have had its effect."""
     await actions.look(action_id=timer.action_id, now=job.now)
@@ -263,7 +263,7 @@ async def forget_plates(job: JobContext) -> None:
     await store.forget_plates(job.now - PLATES_KEPT)
 
 
-@JOBS.on(AlertRaised, urgent=True, first=True)
+@JOBS.on(AlertRaised, first=True)
 async def show_alert(event: AlertRaised, job: JobContext) -> None:
     """Show an alert to the board, and to the resident whose session it concerns."""
     live = job.services.get(Live)
@@ -281,7 +281,7 @@ async def show_cleared(event: AlertCleared, job: JobContext) -> None:
     await job.services.get(Live).publish(f"staff:{event.operator_company_id}", {**news, "change": "cleared"})
 
 
-@JOBS.on(IncidentChanged, urgent=True, first=True)
+@JOBS.on(IncidentChanged, first=True)
 async def show_incident(event: IncidentChanged, job: JobContext) -> None:
     """Show an incident on the board."""
     held = await stations.has_safety_hold(station_id=event.station_id)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -41,6 +41,14 @@ PayloadHandler = Callable[[Any, JobContext], Awaitable[None]]
 TickHandler = Callable[[JobContext], Awaitable[None]]
 
 
+Comes: TypeAlias = bool | Literal["if told"]
+"""Whether jobs of a handler come first: all, none, or those that are told to."""
+Lane: TypeAlias = Literal["first", "urgent", "others"]
+"""Jobs of a lane wait for no other lane's. `first` is for danger and what follows from it."""
+TOLD_FIRST = ".first"
+"""Ends the queue's name of a job that was told to come first."""
+
+
 @dataclass(frozen=True)
 class Entrypoint:
     """One registered handler: its job name and the type its payload decodes to."""
@@ -50,7 +58,14 @@ class Entrypoint:
     handler: PayloadHandler
     concurrency: int
     urgent: bool
-    first: bool
+    first: Comes
+
+    def queue_names(self) -> dict[Lane, str]:
+        """The names under which the queue knows its jobs, by the lane that takes them."""
+        if self.first is True:
+            return {"first": self.name}
+        names: dict[Lane, str] = {"urgent" if self.urgent else "others": self.name}
+        return {**names, "first": self.name + TOLD_FIRST} if self.first else names
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,7 @@ class Jobs:
         handler: PayloadHandler,
         concurrency: int,
         urgent: bool,
-        first: bool,
+        first: Comes,
     ) -> str:
         full = f"{self.feature}.{name}"
         if full in self.entrypoints:
@@ -87,12 +102,12 @@ class Jobs:
         return full
 
     def on(
-        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False, first: bool = False
+        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False, first: Comes = False
     ) -> Callable[[Callable[[E, JobContext], Awaitable[None]]], Callable[[E, JobContext], Awaitable[None]]]:
         """Run the decorated handler once for each event of these types (in a job of its own).
 
         `urgent` jobs have a lane of their own in each worker: they wait for no others, however many are queued. Those
-        that are `first` are taken before all others of their lane, and find a database connection kept for them.
+        that are `first`, always or `"if told"`, have another, and find database connections kept for them.
         """
 
         def register(handler: Callable[[E, JobContext], Awaitable[None]]) -> Callable[[E, JobContext], Awaitable[None]]:
@@ -108,7 +123,7 @@ class Jobs:
         return register
 
     def timer(
-        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False, first: bool = False
+        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False, first: Comes = False
     ) -> Callable[[Callable[[P, JobContext], Awaitable[None]]], Callable[[P, JobContext], Awaitable[None]]]:
         """Run the decorated handler for each `schedule("feature.name", payload, due_at=…)`; the rest as with `on`."""
 
@@ -183,7 +198,7 @@ class _Recorded:
 class _Queued:
     """A row of the queue; without `due_at` it is due at once, by the database's clock."""
 
-    name: str
+    entry: Entrypoint
     payload: bytes
     due_at: datetime | None
     dedupe_key: str | None
@@ -216,8 +231,8 @@ async def _write(rows: list[_Recorded | _Queued]) -> None:
         [row.name for row in recorded],
         [row.payload for row in recorded],
         [row.at for row in recorded],
-        [int(row.first or registry().entrypoints[row.name].first) for row in queued],
-        [row.name for row in queued],
+        [int(row.first or row.entry.first is True) for row in queued],
+        [row.entry.queue_names()["first"] if row.first and row.entry.first else row.entry.name for row in queued],
         [row.payload for row in queued],
         [row.due_at for row in queued],
         [row.dedupe_key for row in queued],
@@ -227,13 +242,14 @@ async def _write(rows: list[_Recorded | _Queued]) -> None:
 async def emit(event: Event, *, now: datetime, first: bool = False) -> UUID:
     """Record `event` and enqueue one job for each of its handlers, in the caller's transaction; returns its id.
 
-    All handlers of an event that is `first` (it tells of danger) run as those that are registered so.
+    Of an event that is `first` (it tells of danger), the jobs that may be are first, others go ahead in their lane.
     """
     _require_transaction("emit")
     event_id = new_id()
     payload = msgspec.json.encode(event)
     rows: list[_Recorded | _Queued] = [_Recorded(event_id, type(event).__name__, payload.decode(), now)]
-    rows += [_Queued(name, payload, None, None, first) for name in registry().subscribers.get(type(event), ())]
+    handlers = registry().subscribers.get(type(event), ())
+    rows += [_Queued(registry().entrypoints[name], payload, None, None, first) for name in handlers]
     await db.write_at_end(_write, rows)
     return event_id
 
@@ -250,21 +266,22 @@ async def schedule(
     """Run the timer `name` at `due_at`, in the caller's transaction.
 
     With a `dedupe_key` a second one that is still waiting is skipped. The handler checks the stored due time again:
-    what it was set for may have moved. Once due, one that is `first` is taken before all others of its lane.
+    what it was set for may have moved. One that is `first`, and may be, is taken by the lane of those.
     """
     _require_transaction("schedule")
-    if name not in registry().entrypoints:
+    entry = registry().entrypoints.get(name)
+    if entry is None:
         raise ValueError(f"no timer is called {name}")
     key = f"{name}:{dedupe_key}" if dedupe_key else None
     rows: list[_Recorded | _Queued] = [
-        _Queued(name, msgspec.json.encode(payload), due_at if due_at > now else None, key, first)
+        _Queued(entry, msgspec.json.encode(payload), due_at if due_at > now else None, key, first)
     ]
     await db.write_at_end(_write, rows)
 
 
 async def run_payload(name: str, payload: bytes | None, context: JobContext) -> None:
-    """Decode the payload of the job `name` and run its handler."""
-    entry = registry().entrypoints[name]
+    """Decode the payload of the job that the queue calls `name` and run its handler."""
+    entry = registry().entrypoints[name.removesuffix(TOLD_FIRST)]
     await entry.handler(msgspec.json.decode(payload or b"{}", type=entry.payload_type), context)
 
 
@@ -298,8 +315,9 @@ async def requeue_held(*, name: str | None = None) -> int:
     """Put held jobs back into the queue (all, or those called `name`); returns how many."""
     status = await db.execute(
         "UPDATE pgqueuer SET status = 'queued', attempts = 0, execute_after = now() "
-        "WHERE status = 'failed' AND ($1::text IS NULL OR entrypoint = $1)",
+        "WHERE status = 'failed' AND ($1::text IS NULL OR entrypoint IN ($1, $1 || $2))",
         name,
+        TOLD_FIRST,
     )
     return int(status.split()[-1])
 

@@ -12,19 +12,19 @@ KEEP = timedelta(days=365)
 """Deliveries prove that somebody was told; the inbox keeps its messages until the person goes."""
 
 
-@JOBS.timer("announce", Announce)
+@JOBS.timer("announce", Announce, first="if told")
 async def announce(payload: Announce, job: JobContext) -> None:
     """Show a new message on the person's open inboxes."""
     await deliveries.announce(message_id=payload.message_id, services=job.services)
 
 
-@JOBS.timer("deliver", Deliver)
+@JOBS.timer("deliver", Deliver, first="if told")
 async def deliver(payload: Deliver, job: JobContext) -> None:
     """Hand a delivery to its provider."""
     await deliveries.deliver(delivery_id=payload.delivery_id, services=job.services)
 
 
-@JOBS.timer("move_on", MoveOn)
+@JOBS.timer("move_on", MoveOn, first=True)
 async def move_on(payload: MoveOn, job: JobContext) -> None:
     """Start the next channel when none has accepted the message."""
     await deliveries.move_on(event_key=payload.event_key, recipient=payload.recipient_id, services=job.services)

@@ -24,7 +24,7 @@ MESSAGES_KEPT_DAYS = 1096
 PLATES_KEPT_DAYS = 30
 
 
-@JOBS.timer("device_message", MessageStored, urgent=True)
+@JOBS.timer("device_message", MessageStored, urgent=True, first="if told")
 async def device_message(payload: MessageStored, job: JobContext) -> None:
     """Carry out a message of the safety lane; a second run of the job finds it handled."""
     await _show(await handling.handle_message(message_id=payload.message_id, now=job.now), job)

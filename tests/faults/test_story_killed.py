@@ -35,7 +35,7 @@ PAUSE_S = 3.0 if FULL else 5.0
 BACK = {
     "bridge": "SELECT EXISTS (SELECT FROM platform_sight WHERE name LIKE '%:' || $1::text)",
     "ingest": "SELECT EXISTS (SELECT FROM platform_sight WHERE name LIKE '%:' || $1::text)",
-    "worker": "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'linli worker queue'"
+    "worker": "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'linli worker others'"
     " AND datname = current_database() AND backend_start > now() - interval '1 second' * $1::text::int)",
 }
 

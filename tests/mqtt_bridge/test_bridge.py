@@ -11,7 +11,7 @@ from piccolo.engine.postgres import PostgresEngine
 from redis.asyncio import Redis
 
 from backend.core import db
-from mqtt_bridge import topics
+from mqtt_bridge import safety, topics
 from mqtt_bridge.bridge import LETTERS_PER_S, Bridge, Sorted
 from mqtt_bridge.link import Incoming
 from mqtt_bridge.seal import Sealer
@@ -118,7 +118,7 @@ class TestRefused:
         assert await db.fetchval("SELECT count(*) FROM device_message") == 1
         jobs = await db.fetch("SELECT entrypoint, payload FROM pgqueuer")
         assert [(j["entrypoint"], list(msgspec.json.decode(j["payload"]))) for j in jobs] == [
-            ("telemetry.device_message", ["message_id"])
+            (safety.DANGER_JOB, ["message_id"])
         ]
 
     async def test_of_danger_have_jobs_that_go_first_though_others_of_the_batch_were_there(
@@ -131,12 +131,12 @@ class TestRefused:
         batch = [send(kind, "event", code, code=word) for kind, code, word in (*words, ("smoke", smoke, "alarm"))]
         await sort_and_store(bridge, *batch[:2], known, *batch[2:])
         rows = await db.fetch(
-            "SELECT convert_from(m.payload, 'UTF8')::jsonb ->> 'code' AS word, q.priority FROM pgqueuer q"
+            "SELECT convert_from(m.payload, 'UTF8')::jsonb ->> 'code' AS word, q.entrypoint, q.priority FROM pgqueuer q"
             " JOIN device_message m ON m.id = (convert_from(q.payload, 'UTF8')::jsonb ->> 'message_id')::bigint"
         )
-        first = {"leakage", "alarm"}
-        others = {"plugged", "unplugged", "low_battery"}
-        assert {(r["word"], r["priority"]) for r in rows} == {(w, 1) for w in first} | {(w, 0) for w in others}
+        first = {(word, safety.DANGER_JOB, 1) for word in ("leakage", "alarm")}
+        others = {(word, safety.JOB, 0) for word in ("plugged", "unplugged", "low_battery")}
+        assert {(r["word"], r["entrypoint"], r["priority"]) for r in rows} == first | others
 
     async def test_that_share_the_msg_id_of_another_message_are_dropped_and_counted(
         self, bridge: Bridge, demo: DemoStation, send: Send

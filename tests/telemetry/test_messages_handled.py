@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from backend.accounts.rules import plates
-from backend.core import crypto, db
+from backend.core import crypto, db, jobs
 from backend.core.ids import new_id
 from backend.core.services import Services
 from backend.telemetry import service as telemetry
@@ -224,15 +224,16 @@ class TestChargerEvent:
         assert event["bms"].get("vin") is None
         assert event["bms"]["capacity_wh"] == 60000
 
-    @pytest.mark.parametrize(("code", "priority"), [("emergency_stop", 1), ("plugged", 0)])
+    @pytest.mark.parametrize(("code", "ending"), [("emergency_stop", jobs.TOLD_FIRST), ("plugged", "")])
     async def test_of_danger_has_all_its_reactions_go_first(
-        self, code: str, priority: int, demo: DemoStation, now: datetime, services: Services
+        self, code: str, ending: str, demo: DemoStation, now: datetime, services: Services
     ) -> None:
         await devices.say(demo.ac.charger, "event", now=now, code=code)
         await run_due_jobs(now=now, services=services, only="telemetry.")
-        rows = await db.fetch("SELECT entrypoint, priority FROM pgqueuer WHERE entrypoint LIKE '%charger_reported'")
+        rows = await db.fetch("SELECT entrypoint, priority FROM pgqueuer WHERE entrypoint LIKE '%charger_reported%'")
         found = {row["entrypoint"]: row["priority"] for row in rows}
-        assert found == {"alerts.charger_reported": priority, "charging.charger_reported": priority}
+        first = int(ending == jobs.TOLD_FIRST)
+        assert found == {f"alerts.charger_reported{ending}": first, f"charging.charger_reported{ending}": first}
 
     async def test_without_a_known_connector_is_told_all_the_same(
         self, demo: DemoStation, now: datetime, services: Services
