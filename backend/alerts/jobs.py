@@ -31,7 +31,7 @@ from backend.alerts.service.blocked_bays import BlockedBayDue
 from backend.alerts.service.critical import judge_critical
 from backend.alerts.service.incidents import EscalationDue, LocksDue
 from backend.alerts.service.raising import Report, clear_alert, raise_alert
-from backend.alerts.service.residents import NeighboursDue
+from backend.alerts.service.residents import NeighboursDue, ResidentsDue
 from backend.bays.events import BayFreed, BayOccupied, LockFailed
 from backend.charging.events import SessionEnded
 from backend.core.jobs import JobContext, Jobs
@@ -213,6 +213,12 @@ async def bay_freed(event: BayFreed, job: JobContext) -> None:
 async def lower_locks(due: LocksDue, job: JobContext) -> None:
     """Open the bays of a station on fire."""
     await incidents.lower_locks(due=due, now=job.now)
+
+
+@JOBS.timer("tell_residents", ResidentsDue, first=True)
+async def tell_residents(due: ResidentsDue, job: JobContext) -> None:
+    """Tell whoever has a car at a station in danger, or is expected there, to stay away."""
+    await residents.tell_residents(due=due, now=job.now)
 
 
 @JOBS.timer("tell_neighbours", NeighboursDue, first=True)

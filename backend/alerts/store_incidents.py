@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -162,19 +162,23 @@ async def add_steps(
     actor_id: UUID | None = None,
     details: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Add an entry for each of these details."""
-    if not details:
-        return
+    """Add an entry for each of these details, at the end of the transaction: nothing in it reads them."""
+    rows = [
+        (new_id(), incident_id, at, kind, what, actor_id, msgspec.json.encode(detail).decode()) for detail in details
+    ]
+    await db.write_at_end(_write_steps, rows)
+
+
+_Step: TypeAlias = tuple[UUID, UUID, datetime, str, str, UUID | None, str]
+
+
+async def _write_steps(rows: list[_Step]) -> None:
     await db.execute(
         "INSERT INTO incident_step (id, incident_id, at, kind, what, actor_id, detail)"
-        " SELECT s.id, $2, $3, $4, $5, $6, s.detail::jsonb FROM unnest($1::uuid[], $7::text[]) AS s (id, detail)",
-        [new_id() for _ in details],
-        incident_id,
-        at,
-        kind,
-        what,
-        actor_id,
-        [msgspec.json.encode(detail).decode() for detail in details],
+        " SELECT id, incident_id, at, kind, what, actor_id, detail::jsonb"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::uuid[], $7::text[])"
+        " AS s (id, incident_id, at, kind, what, actor_id, detail)",
+        *(list(column) for column in zip(*rows, strict=True)),
     )
 
 

@@ -137,12 +137,14 @@ _at_end: contextvars.ContextVar[dict[Callable[[list[Any]], Awaitable[None]], lis
 )
 
 
-async def write_at_end(write: Callable[[list[R]], Awaitable[None]], rows: Iterable[R]) -> None:
+async def write_at_end(write: Callable[[list[R]], Awaitable[None]], rows: Sequence[R]) -> None:
     """Have `write` called once at the end of the transaction, with these rows and all others that came for it.
 
     For rows that nothing in the transaction reads. What a savepoint takes back is taken back of these too.
     """
     waiting = _at_end.get()
+    if not rows:
+        return
     if waiting is None:
         await write(list(rows))
     else:

@@ -49,6 +49,15 @@ async def raise_alert(*, rule: Rule, level: Level, report: Report, now: datetime
 
     A report is never refused for its time: late and wrongly dated ones raise like any other (domain.md "Safety").
     """
+    try:
+        return await _raise_alert(rule, level, report, now, one_by_one=False)
+    except DomainError:
+        # Taken back whole. Now each action by itself, so that a refused one stops none of the others: their savepoints
+        # cost time that an alarm need not spend as a rule.
+        return await _raise_alert(rule, level, report, now, one_by_one=True)
+
+
+async def _raise_alert(rule: Rule, level: Level, report: Report, now: datetime, *, one_by_one: bool) -> AlertView:
     async with db.transaction():
         station = await stations.get_station(station_id=report.station_id)
         session_id = await _session_of(report)
@@ -68,7 +77,7 @@ async def raise_alert(*, rule: Rule, level: Level, report: Report, now: datetime
         )
         if not acts:
             return alert
-        alert = await _act(rule, level, alert, report, station, now)
+        alert = await _act(rule, level, alert, report, station, now, one_by_one=one_by_one)
         await jobs.emit(
             AlertRaised(
                 alert_id=alert.id,
@@ -137,9 +146,16 @@ async def _keep(
 
 
 async def _act(
-    rule: Rule, level: Level, alert: AlertView, report: Report, station: StationView, now: datetime
+    rule: Rule,
+    level: Level,
+    alert: AlertView,
+    report: Report,
+    station: StationView,
+    now: datetime,
+    *,
+    one_by_one: bool,
 ) -> AlertView:
-    """Do what the rule says, incident first. One action that is refused is written down and does not stop the rest."""
+    """Do what the rule says, incident first. One by one, a refused action is written down and stops no other."""
     actions = rule.actions.get(level, ())
     if "open_incident" in actions:
         kind = "fire" if rule.source in FIRE_SOURCES else "battery"
@@ -153,24 +169,22 @@ async def _act(
         "stop_area": lambda: incidents.stop_area(alert=alert, area=report.area, now=now),
         "lower_locks": lambda: _lower_locks(alert, now),
         "page_staff": lambda: incidents.page_staff(alert=alert, station=station, now=now),
-        "tell_residents": lambda: residents.tell_residents(alert=alert, station=station, now=now),
+        "tell_residents": lambda: _tell_residents(alert, now),
         "stop_session": lambda: _stop_session(rule, alert, now),
         "tell_resident": lambda: _tell_resident(rule, level, alert, station, now),
         "make_task": lambda: make_task(alert=alert, level=level, now=now),
     }
-    due = [action for action in actions if action != "open_incident"]
-    try:
-        async with db.transaction():
-            for action in due:
+    for action in actions:
+        if action == "open_incident":
+            continue
+        if not one_by_one:
+            await steps[action]()
+            continue
+        try:
+            async with db.transaction():
                 await steps[action]()
-    except DomainError:
-        # Taken back with what the others did, which are now done one by one: a savepoint each costs time in an alarm.
-        for action in due:
-            try:
-                async with db.transaction():
-                    await steps[action]()
-            except DomainError as error:
-                await _write_failure(alert, action, error.code, now)
+        except DomainError as error:
+            await _write_failure(alert, action, error.code, now)
     return alert
 
 
@@ -204,6 +218,12 @@ async def _lower_locks(alert: AlertView, now: datetime) -> None:
     if alert.incident_id is not None:
         due = incidents.LocksDue(alert.incident_id, alert.code)
         await jobs.schedule("alerts.lower_locks", due, due_at=now, now=now)
+
+
+async def _tell_residents(alert: AlertView, now: datetime) -> None:
+    if alert.incident_id is not None:
+        due = residents.ResidentsDue(alert.incident_id)
+        await jobs.schedule("alerts.tell_residents", due, due_at=now, now=now)
 
 
 async def _stop_session(rule: Rule, alert: AlertView, now: datetime) -> None:

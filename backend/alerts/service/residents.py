@@ -1,7 +1,7 @@
 """Residents and an incident: who is told to stay away, who lives next to it, and the all-clear to the same people.
 
-Whoever has a car there or is expected there is told in the incident's own transaction. Neighbours may be thousands:
-they are told by a job of its own, a few hundred in a transaction, after the people on duty have been called.
+The people on duty are called first. Whoever has a car there or is expected there is told by a job right behind; then
+the neighbours, who may be thousands, a few hundred in a transaction.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,12 @@ import msgspec
 from backend.agreements.service import cars
 from backend.alerts import store_incidents
 from backend.alerts.rules.incidents import HANDLED
-from backend.alerts.store import AlertView
 from backend.bays import service as bays
 from backend.charging.service import sessions
 from backend.core import db, jobs
 from backend.notifications import service as notifications
 from backend.reservations.service import bookings, claims
 from backend.stations import service as stations
-from backend.stations.rules.topology import StationView
 
 STAY_AWAY = ("danger_stay_away", "danger_nearby")
 EXPECTED_WITHIN = timedelta(hours=3)
@@ -29,6 +27,12 @@ EXPECTED_WITHIN = timedelta(hours=3)
 AT_A_TIME = 200
 
 NeighbourWord: TypeAlias = Literal["danger_neighbours", "danger_neighbours_confirmed", "all_clear_nearby"]
+
+
+class ResidentsDue(msgspec.Struct, frozen=True):
+    """Payload of the job `alerts.tell_residents`."""
+
+    incident_id: UUID
 
 
 class NeighboursDue(msgspec.Struct, frozen=True):
@@ -39,30 +43,32 @@ class NeighboursDue(msgspec.Struct, frozen=True):
     after: UUID | None = None
 
 
-async def tell_residents(*, alert: AlertView, station: StationView, now: datetime) -> None:
+async def tell_residents(*, due: ResidentsDue, now: datetime) -> None:
     """Tell whoever has a car at the station or is expected there to stay away, then the compounds around it.
 
-    Belongs inside the alert's transaction (domain.md "Safety").
+    A job of its own right behind the alarm's transaction: the people on duty are not to wait until all of them are
+    found. It does nothing once people have ended the incident; a further alarm tells those who came since.
     """
-    if alert.incident_id is None:
-        return
-    there = await residents_there(station_id=station.id, now=now)
-    for template, told in (
-        ("danger_stay_away", there),
-        ("danger_nearby", await residents_expected(station_id=station.id, there=there, now=now)),
-    ):
-        for account_id in told:
-            await notifications.notify(
-                recipient=account_id,
-                event_key=f"incident:{alert.incident_id}:stay-away",
+    async with db.transaction():
+        incident = await store_incidents.find_incident(due.incident_id, lock=True)
+        if incident is None or incident.status not in HANDLED:
+            return
+        station = await stations.get_station(station_id=incident.station_id)
+        there = await residents_there(station_id=station.id, now=now)
+        expected = await residents_expected(station_id=station.id, there=there, now=now)
+        before = set(await _told(incident.id, STAY_AWAY))
+        for template, people in (("danger_stay_away", there), ("danger_nearby", expected)):
+            told = [account_id for account_id in people if account_id not in before]
+            await notifications.warn(
+                recipients=told,
+                event_key=f"incident:{incident.id}:stay-away",
                 template=template,
                 params={"station": station.name},
-                safety=True,
                 now=now,
             )
-            detail = {"account_id": str(account_id)}
-            await store_incidents.add_step(alert.incident_id, at=now, kind="message", what=template, detail=detail)
-    await _schedule(NeighboursDue(alert.incident_id, "danger_neighbours"), now)
+            details = [{"account_id": str(account_id)} for account_id in told]
+            await store_incidents.add_steps(incident.id, at=now, kind="message", what=template, details=details)
+        await _schedule(NeighboursDue(incident.id, "danger_neighbours"), now)
 
 
 async def tell_confirmed(*, incident_id: UUID, now: datetime) -> None:
@@ -75,17 +81,15 @@ async def give_all_clear(*, incident_id: UUID, station_id: UUID, now: datetime) 
     station = await stations.get_station(station_id=station_id)
     told = {what: await _told(incident_id, (what,)) for what in STAY_AWAY}
     for what, account_ids in told.items():
-        for account_id in account_ids:
-            await notifications.notify(
-                recipient=account_id,
-                event_key=f"incident:{incident_id}:all-clear",
-                template="all_clear" if what == "danger_stay_away" else "all_clear_nearby",
-                params={"station": station.name},
-                safety=True,
-                now=now,
-            )
-            detail = {"account_id": str(account_id)}
-            await store_incidents.add_step(incident_id, at=now, kind="message", what="all_clear", detail=detail)
+        await notifications.warn(
+            recipients=account_ids,
+            event_key=f"incident:{incident_id}:all-clear",
+            template="all_clear" if what == "danger_stay_away" else "all_clear_nearby",
+            params={"station": station.name},
+            now=now,
+        )
+        details = [{"account_id": str(account_id)} for account_id in account_ids]
+        await store_incidents.add_steps(incident_id, at=now, kind="message", what="all_clear", details=details)
     if await _told(incident_id, ("danger_neighbours", "danger_neighbours_confirmed")):
         await _schedule(NeighboursDue(incident_id, "all_clear_nearby"), now)
 

@@ -101,6 +101,19 @@ async def notify(
             await _start_ordinary(recipient, message, now)
 
 
+async def warn(
+    *, recipients: Sequence[UUID], event_key: str, template: str, params: Mapping[str, str | int], now: datetime
+) -> None:
+    """Tell several people what is about their safety, as `notify` does one.
+
+    Belongs inside the caller's transaction, and is idempotent by event_key.
+    """
+    message = _Message(event_key, template, params, safety=True)
+    async with db.joined():
+        await _add_messages(recipients, message, now)
+        await _start(recipients, message, [_begin(rules.SAFETY_CHAIN)], now)
+
+
 async def warn_neighbours(
     *, recipients: Sequence[UUID], event_key: str, template: str, params: Mapping[str, str | int], now: datetime
 ) -> None:
