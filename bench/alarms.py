@@ -70,6 +70,15 @@ class Watch:
                 for station_id in _incident_stations(msgspec.json.decode(text)):
                     self.shown.setdefault(station_id, now)
 
+    def pushed_at(self, detector: Detector, since: float) -> float | None:
+        """When APNs took the page of this detector's alarm (Unix time); escalations of others come meanwhile."""
+        for push in reversed(self.providers.pushes):
+            if push.at < since:
+                return None
+            if f'"紧急：{detector.station}"' in msgspec.json.encode(push.payload).decode():
+                return push.at
+        return None
+
 
 def _incident_stations(message: object) -> list[str]:
     """The station of an incident that a message of the board shows."""
@@ -110,21 +119,19 @@ async def measure(
     try:
         for detector in detectors:
             station_id = str(detector.station_id)
-            before = len(watch.providers.pushes)
-            began = time.perf_counter()
+            began, since = time.perf_counter(), time.time()
             crowd.raise_smoke(detector)
-            committed_at = push_at = 0.0
+            committed_at, push_at = 0.0, None
             async with asyncio.timeout(30):
                 while not (committed_at and push_at and station_id in watch.shown):
                     if not committed_at and await connection.fetchval(COMMITTED, detector.station_id):
                         committed_at = time.perf_counter()
-                    if not push_at and len(watch.providers.pushes) > before:
-                        push_at = time.perf_counter()
+                    push_at = push_at or watch.pushed_at(detector, since)
                     if board.done():
                         board.result()
-                    await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.004)
             committed.append((committed_at - began) * 1000)
-            pushed.append((push_at - began) * 1000)
+            pushed.append((push_at - since) * 1000)
             shown.append((watch.shown[station_id] - began) * 1000)
             await asyncio.sleep(0.3)
     finally:

@@ -24,6 +24,7 @@ from paho.mqtt.properties import Properties
 from backend.accounts.service import add_operator_company
 from backend.core.clock import SystemClock
 from backend.stations.service import build
+from bench.wire import Wire
 from mqtt_bridge import messages, topics
 
 TICK_S = 0.02
@@ -137,16 +138,19 @@ class Crowd:
 
     def say_next(self) -> None:
         """Let the next charger say a sample, or an event when it is the turn of one."""
+        self.publish(*self.next_word())
+
+    def next_word(self) -> tuple[str, bytes]:
+        """What the next charger says, and where: a sample, or an event when it is the turn of one."""
         self._turn += 1
         charger = self.chargers[self._turn % len(self.chargers)]
         if self._turn % self.event_every == 0:
             charger = self.chargers[(self._turn // self.event_every) % len(self.chargers)]
             code = "plugged" if self._turn % (2 * self.event_every) else "unplugged"
-            self.publish(charger.topic("event"), event(charger, code=code, connector=1))
             self.events += 1
-        else:
-            self.publish(charger.topic("telemetry"), sample(charger))
-            self.samples += 1
+            return charger.topic("event"), event(charger, code=code, connector=1)
+        self.samples += 1
+        return charger.topic("telemetry"), sample(charger)
 
     def start(self, *, rate: float) -> None:
         """Speak at `rate` messages a second, in a thread, until `stop()`."""
@@ -189,7 +193,7 @@ class Crowd:
 class CrowdApart:
     """The chargers of a crowd, speaking at `rate` messages a second from a process of their own until `stop()`.
 
-    For runs that watch the clock: in this process their haste would be that of who watches.
+    For runs that watch the clock: in this process their haste would be that of who watches. Nothing is said again.
     """
 
     def __init__(self, crowd: Crowd, *, port: int, rate: float, event_every: int) -> None:
@@ -202,7 +206,7 @@ class CrowdApart:
 
     @property
     def said(self) -> int:
-        """Messages handed to the broker's connection so far."""
+        """Messages the broker has acknowledged so far."""
         return int(self._said.value)
 
     def stop(self) -> None:
@@ -214,11 +218,13 @@ class CrowdApart:
 def _speak_apart(port: int, chargers: list[Charger], rate: float, event_every: int, stop: Any, said: Any) -> None:
     crowd = Crowd(port, name="crowd-apart")
     crowd.chargers, crowd.event_every = chargers, event_every
-    crowd.connect()
-    crowd.start(rate=rate)
-    while not stop.wait(0.1):
-        said.value = crowd.samples + crowd.events
-    crowd.close()
+    wire = Wire(port, client_id="crowd-apart", user="fleet", password="f")
+    began, total = time.monotonic(), 0
+    while not stop.wait(TICK_S):
+        due = int((time.monotonic() - began) * rate)
+        wire.publish([crowd.next_word() for _ in range(due - total)])
+        total, said.value = due, wire.acknowledged
+    wire.close()
 
 
 def sample(charger: Charger, *, ts: str | None = None, **fields: Any) -> bytes:
