@@ -72,6 +72,11 @@ async def danger(payload: Errand, job: JobContext) -> None:
     ran.first.set()
 
 
+@DEEP.timer("word", Errand, first="if told")
+async def word(payload: Errand, job: JobContext) -> None:
+    await danger(payload, job)
+
+
 @pytest.fixture(autouse=True)
 def _deep() -> Iterator[None]:
     global ran
@@ -169,8 +174,9 @@ class TestAnUrgentJob:
 
 
 class TestAJobThatComesFirst:
+    @pytest.mark.parametrize("name", ["deep.danger", "deep.word"])
     async def test_finds_a_connection_while_the_others_hold_all_of_theirs(
-        self, url: str, settings: Settings, now: datetime
+        self, name: str, url: str, settings: Settings, now: datetime
     ) -> None:
         size = db.engine().pool.get_max_size()  # type: ignore[union-attr]
         async with db.transaction():
@@ -184,13 +190,43 @@ class TestAJobThatComesFirst:
                     while await watching.fetchval(taken) < 2 * size:  # noqa: ASYNC110  the worker is at it
                         await asyncio.sleep(0.05)
                     async with db.transaction():
-                        await jobs.schedule("deep.danger", Errand(), due_at=now, now=now)
+                        await jobs.schedule(name, Errand(), due_at=now, now=now, first=True)
                     await ran.first.wait()
                     assert ran.holding == size - worker.KEPT_FOR_FIRST
                 finally:
                     ran.let_go.set()
         finally:
             await watching.close()
+
+    async def test_is_in_the_lane_of_those_only_if_it_may_be_and_is_told(self, url: str, now: datetime) -> None:
+        await db.execute("DELETE FROM pgqueuer")
+        async with db.transaction():
+            for name in ("deep.danger", "deep.word", "deep.alarm", "deep.bill"):
+                for first in (False, True):
+                    await jobs.schedule(name, Errand(), due_at=now, now=now, first=first)
+        taken = {lane: await self._taken(url, lane) for lane in ("first", "urgent", "others")}
+        assert taken == {
+            "first": ["deep.danger", "deep.danger", "deep.word.first"],
+            "urgent": ["deep.alarm", "deep.alarm"],
+            "others": ["deep.bill", "deep.bill", "deep.word"],
+        }
+
+    async def _taken(self, url: str, lane: jobs.Lane) -> list[str]:
+        connection = await asyncpg.connect(url, server_settings=worker.PLANNING)
+        try:
+            queue = worker.build_queue(connection, Services(), lane=lane, share=asyncio.Semaphore(1))
+            fetched = queue.qm.fetch_jobs(worker.BATCH, worker.AT_ONCE, timedelta(seconds=5))
+            return sorted([job.entrypoint async for job in fetched])
+        finally:
+            await connection.close()
+
+    async def test_that_is_held_is_put_back_by_the_name_of_its_handler(self, url: str, now: datetime) -> None:
+        await db.execute("DELETE FROM pgqueuer")
+        async with db.transaction():
+            await jobs.schedule("deep.word", Errand(), due_at=now, now=now, first=True)
+        await db.execute("UPDATE pgqueuer SET status = 'failed'")
+        assert await jobs.requeue_held(name="deep.danger") == 0
+        assert await jobs.requeue_held(name="deep.word") == 1
 
 
 class TestAKilledWorker:

@@ -32,6 +32,7 @@ from tests.factories.alerts import (
     steps_of,
     tasks_at,
 )
+from tests.factories.bays import camera_says
 from tests.factories.charging import add_charging_scene, commands_to, idle, report, sample
 from tests.factories.reservations import Scene
 from tests.factories.stations import add_gun, add_smoke_detector
@@ -347,6 +348,35 @@ class TestResidents:
         await run_due_jobs(now=NOW + 2 * MINUTE, services=services)
         told = await messages_to(scene.alice.account_id)
         assert told.count("all_clear") == 1 and "all_clear_nearby" not in told
+
+    async def test_who_came_since_are_told_by_a_further_alarm_and_the_others_not_again(
+        self, services: Services
+    ) -> None:
+        scene = await add_watched_scene(now=NOW)
+        await charging(scene.alice, scene.place.ac, now=NOW, services=services)
+        await smoke(scene.place.smoke, "alarm", now=NOW + MINUTE, services=services)
+        await camera_says(
+            scene.place.dc,
+            "bay_occupied",
+            now=NOW + MINUTE,
+            camera=scene.place.bay_camera,
+            plate_hash=scene.bob.plate_hash,
+        )
+        second = await add_smoke_detector(station_id=scene.place.station.id)
+        await smoke(second, "alarm", now=NOW + 2 * MINUTE, services=services)
+        (incident,) = await incidents_at(scene)
+        said = await store_incidents.list_steps(incident.id)
+        told = [step.detail["account_id"] for step in said if step.what == "danger_stay_away"]
+        assert told == [str(scene.alice.account_id), str(scene.bob.account_id)]
+
+    async def test_are_told_nothing_by_a_job_that_comes_after_the_end(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        await resolve(scene, at=NOW + MINUTE)
+        await charging(scene.alice, scene.place.ac, now=NOW + 2 * MINUTE, services=services)
+        (incident,) = await incidents_at(scene)
+        await residents.tell_residents(due=residents.ResidentsDue(incident.id), now=NOW + 3 * MINUTE)
+        assert "danger_stay_away" not in await messages_to(scene.alice.account_id)
 
     async def test_that_are_many_are_told_in_parts_and_each_once(
         self, services: Services, monkeypatch: pytest.MonkeyPatch
