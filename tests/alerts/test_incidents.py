@@ -353,15 +353,10 @@ class TestResidents:
         self, services: Services
     ) -> None:
         scene = await add_watched_scene(now=NOW)
-        await charging(scene.alice, scene.place.ac, now=NOW, services=services)
+        camera, alice, bob = scene.place.bay_camera, scene.alice.plate_hash, scene.bob.plate_hash
+        await camera_says(scene.place.ac, "bay_occupied", now=NOW, camera=camera, plate_hash=alice)
         await smoke(scene.place.smoke, "alarm", now=NOW + MINUTE, services=services)
-        await camera_says(
-            scene.place.dc,
-            "bay_occupied",
-            now=NOW + MINUTE,
-            camera=scene.place.bay_camera,
-            plate_hash=scene.bob.plate_hash,
-        )
+        await camera_says(scene.place.dc, "bay_occupied", now=NOW + MINUTE, camera=camera, plate_hash=bob)
         second = await add_smoke_detector(station_id=scene.place.station.id)
         await smoke(second, "alarm", now=NOW + 2 * MINUTE, services=services)
         (incident,) = await incidents_at(scene)
