@@ -191,6 +191,8 @@ async def run(made: Ground) -> None:
         rate = (apart.said - said) / (time.perf_counter() - began)
         apart.stop()
         print(f"alarms_loaded: the crowd said {rate:.0f} msg/s meanwhile", flush=True)
+        if rate < 0.95 * LOAD:
+            raise RuntimeError("the load was less than what was asked for: the figures above are not of it")
     finally:
         board.cancel()
         crowd.close()

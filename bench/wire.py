@@ -23,8 +23,13 @@ class Wire:
         flags = CLEAN_START | WITH_PASSWORD | WITH_USER
         said = b"".join(_text(text) for text in (client_id, user, password))
         self._socket.sendall(_packet(CONNECT, _text("MQTT") + bytes([5, flags, 0, 60, 0]) + said))
-        answer = self._socket.recv(256)
-        if not answer or answer[0] != CONNACK or answer[3] != 0:
+        answer = b""
+        while len(answer) < 4:
+            more = self._socket.recv(256)
+            if not more:
+                raise ConnectionError("the broker hung up")
+            answer += more
+        if answer[0] != CONNACK or answer[3] != 0:
             raise ConnectionError(f"the broker refused: {answer.hex()}")
         self._socket.settimeout(60)
 
@@ -41,12 +46,16 @@ class Wire:
         """Take in what the broker has answered so far."""
         self._socket.setblocking(False)
         with contextlib.suppress(BlockingIOError):
-            while answer := self._socket.recv(65_536):
+            while True:
+                answer = self._socket.recv(65_536)
+                if not answer:
+                    raise ConnectionError("the broker hung up")
                 self._unread += answer
         self._socket.settimeout(60)
         at = 0
         while at + 2 <= len(self._unread) and at + 2 + self._unread[at + 1] <= len(self._unread):
-            self.acknowledged += self._unread[at] == PUBACK
+            refused = self._unread[at + 1] > 2 and self._unread[at + 4] >= 0x80
+            self.acknowledged += self._unread[at] == PUBACK and not refused
             at += 2 + self._unread[at + 1]
         del self._unread[:at]
 

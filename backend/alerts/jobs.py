@@ -221,7 +221,7 @@ async def tell_residents(due: ResidentsDue, job: JobContext) -> None:
     await residents.tell_residents(due=due, now=job.now)
 
 
-@JOBS.timer("tell_neighbours", NeighboursDue, first=True)
+@JOBS.timer("tell_neighbours", NeighboursDue, urgent=True)
 async def tell_neighbours(due: NeighboursDue, job: JobContext) -> None:
     """Tell the compounds around a station of its fire, or that it is over, a few hundred people at a time."""
     await residents.tell_neighbours(due=due, now=job.now)

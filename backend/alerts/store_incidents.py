@@ -90,11 +90,17 @@ async def lock_station_incidents(station_id: UUID) -> None:
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('incident:' || $1::text, 0))", str(station_id))
 
 
-async def find_handled(*, station_id: UUID, kind: str, connector_id: UUID | None = None) -> IncidentView | None:
-    """The incident of this kind that is being handled at the station (a battery's: at the connector)."""
+async def find_handled(
+    *, station_id: UUID, kind: str, connector_id: UUID | None = None, hold: bool = False
+) -> IncidentView | None:
+    """The incident of this kind that is being handled at the station (a battery's: at the connector).
+
+    With `hold` nobody ends it before the end of this transaction.
+    """
+    suffix = " FOR KEY SHARE" if hold else ""
     row = await db.fetchrow(
-        "SELECT * FROM incident WHERE station_id = $1 AND kind = $2 AND ($2 = 'fire' OR connector_id = $3)"
-        " AND status IN ('open', 'acknowledged', 'on_site') AND NOT drill ORDER BY id LIMIT 1",
+        "SELECT * FROM incident WHERE station_id = $1 AND kind = $2 AND ($2 = 'fire' OR connector_id = $3)"  # noqa: S608
+        f" AND status IN ('open', 'acknowledged', 'on_site') AND NOT drill ORDER BY id LIMIT 1{suffix}",
         station_id,
         kind,
         connector_id,

@@ -71,7 +71,7 @@ async def command_timed_out(event: CommandTimedOut, job: JobContext) -> None:
     await sessions.apply(session_id=session_id, signal=signal, at=job.now, now=job.now)
 
 
-@JOBS.on(ChargerEventReported, first="if told")
+@JOBS.on(ChargerEventReported)
 async def charger_reported(event: ChargerEventReported, job: JobContext) -> None:
     """A charger says that a session started or ended; what it says is believed of its own connector only."""
     if event.code not in ("session_started", "session_ended"):

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from backend.cli import doctor_ingest, migrations
+from backend.core import jobs
 from backend.core.clock import SystemClock
 from backend.core.settings import BadSetting, Settings
 
@@ -180,8 +181,9 @@ async def _held_jobs(settings: Settings) -> Finding:
             "SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after < now() - interval '1 minute'"
         )
         held = await connection.fetch(
-            "SELECT entrypoint, count(*) AS count, min(updated) AS since FROM pgqueuer "
-            "WHERE status = 'failed' GROUP BY entrypoint ORDER BY entrypoint"
+            "SELECT regexp_replace(entrypoint, $1 || '$', '') AS name, count(*) AS count, min(updated) AS since "
+            "FROM pgqueuer WHERE status = 'failed' GROUP BY name ORDER BY name",
+            jobs.TOLD_FIRST.replace(".", r"\."),
         )
     except asyncpg.UndefinedTableError:
         finding.wrong.append("there is no job queue yet: run linli migrate")
@@ -190,8 +192,8 @@ async def _held_jobs(settings: Settings) -> Finding:
         await connection.close()
     finding.text = f"{sum(row['count'] for row in held)} held, {waiting} overdue"
     finding.wrong += [
-        f"{row['entrypoint']}: {row['count']} failed for good since {row['since']:%Y-%m-%d %H:%M}; "
-        f"see the worker's log, then: linli requeue {row['entrypoint']}"
+        f"{row['name']}: {row['count']} failed for good since {row['since']:%Y-%m-%d %H:%M}; "
+        f"see the worker's log, then: linli requeue {row['name']}"
         for row in held
     ]
     if waiting:

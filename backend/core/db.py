@@ -132,9 +132,23 @@ async def joined() -> AsyncIterator[None]:
 
 
 R = TypeVar("R")
-_at_end: contextvars.ContextVar[dict[Callable[[list[Any]], Awaitable[None]], list[Any]] | None] = (
-    contextvars.ContextVar("at_end", default=None)
-)
+
+
+class _Gathered:
+    """Rows that wait for the end of a transaction or savepoint, by who writes them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Callable[[list[Any]], Awaitable[None]], list[Any]] = {}
+        self.is_over = False
+
+    def add(self, write: Callable[[list[Any]], Awaitable[None]], rows: Sequence[Any]) -> None:
+        """Let more rows wait; raises RuntimeError after the end, when nobody would write them."""
+        if self.is_over:
+            raise RuntimeError("the transaction this belongs to is over: a task outlived it")
+        self.rows.setdefault(write, []).extend(rows)
+
+
+_at_end: contextvars.ContextVar[_Gathered | None] = contextvars.ContextVar("at_end", default=None)
 
 
 async def write_at_end(write: Callable[[list[R]], Awaitable[None]], rows: Sequence[R]) -> None:
@@ -143,30 +157,28 @@ async def write_at_end(write: Callable[[list[R]], Awaitable[None]], rows: Sequen
     For rows that nothing in the transaction reads. What a savepoint takes back is taken back of these too.
     """
     waiting = _at_end.get()
-    if not rows:
-        return
-    if waiting is None:
+    if waiting is not None:
+        waiting.add(write, rows)
+    elif rows:
         await write(list(rows))
-    else:
-        waiting.setdefault(write, []).extend(rows)
 
 
 @asynccontextmanager
 async def _ending() -> AsyncIterator[None]:
     """Gather the rows of the block for the end: of a savepoint they join those around it, else they are written."""
     around = _at_end.get()
-    waiting: dict[Callable[[list[Any]], Awaitable[None]], list[Any]] = {}
+    waiting = _Gathered()
     token = _at_end.set(waiting)
     try:
         yield
-        if around is None:
-            for write, rows in waiting.items():
-                await write(rows)
     finally:
+        waiting.is_over = True
         _at_end.reset(token)
-    if around is not None:
-        for write, rows in waiting.items():
-            around.setdefault(write, []).extend(rows)
+    for write, rows in waiting.rows.items():
+        if around is not None:
+            around.add(write, rows)
+        elif rows:
+            await write(rows)
 
 
 @asynccontextmanager

@@ -41,8 +41,8 @@ PayloadHandler = Callable[[Any, JobContext], Awaitable[None]]
 TickHandler = Callable[[JobContext], Awaitable[None]]
 
 
-Comes: TypeAlias = bool | Literal["if told"]
-"""Whether jobs of a handler come first: all, none, or those that are told to."""
+WhenFirst: TypeAlias = bool | Literal["if told"]
+"""Whether jobs of a handler come first: always, never, or when they are told to."""
 Lane: TypeAlias = Literal["first", "urgent", "others"]
 """Jobs of a lane wait for no other lane's. `first` is for danger and what follows from it."""
 TOLD_FIRST = ".first"
@@ -58,14 +58,17 @@ class Entrypoint:
     handler: PayloadHandler
     concurrency: int
     urgent: bool
-    first: Comes
+    first: WhenFirst
+
+    def queue_name(self, *, told_first: bool) -> str:
+        """What the queue calls a job of it."""
+        return self.name + TOLD_FIRST if told_first and self.first == "if told" else self.name
 
     def queue_names(self) -> dict[Lane, str]:
-        """The names under which the queue knows its jobs, by the lane that takes them."""
-        if self.first is True:
-            return {"first": self.name}
-        names: dict[Lane, str] = {"urgent" if self.urgent else "others": self.name}
-        return {**names, "first": self.name + TOLD_FIRST} if self.first else names
+        """What the queue calls its jobs, by the lane that takes them."""
+        lane: Lane = "first" if self.first is True else "urgent" if self.urgent else "others"
+        names: dict[Lane, str] = {lane: self.name}
+        return {**names, "first": self.queue_name(told_first=True)} if self.first == "if told" else names
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,20 @@ class Jobs:
         handler: PayloadHandler,
         concurrency: int,
         urgent: bool,
-        first: Comes,
+        first: WhenFirst,
     ) -> str:
         full = f"{self.feature}.{name}"
         if full in self.entrypoints:
             raise ValueError(f"two handlers are called {full}")
+        if full.endswith(TOLD_FIRST) or (urgent and first is True):
+            raise ValueError(
+                f"{full}: a name must not end in {TOLD_FIRST}, and what is always first is in no other lane"
+            )
         self.entrypoints[full] = Entrypoint(full, payload_type, handler, concurrency, urgent, first)
         return full
 
     def on(
-        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False, first: Comes = False
+        self, *event_types: type[E], concurrency: int = 0, urgent: bool = False, first: WhenFirst = False
     ) -> Callable[[Callable[[E, JobContext], Awaitable[None]]], Callable[[E, JobContext], Awaitable[None]]]:
         """Run the decorated handler once for each event of these types (in a job of its own).
 
@@ -123,7 +130,7 @@ class Jobs:
         return register
 
     def timer(
-        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False, first: Comes = False
+        self, name: str, payload_type: type[P], *, concurrency: int = 0, urgent: bool = False, first: WhenFirst = False
     ) -> Callable[[Callable[[P, JobContext], Awaitable[None]]], Callable[[P, JobContext], Awaitable[None]]]:
         """Run the decorated handler for each `schedule("feature.name", payload, due_at=…)`; the rest as with `on`."""
 
@@ -202,7 +209,8 @@ class _Queued:
     payload: bytes
     due_at: datetime | None
     dedupe_key: str | None
-    first: bool
+    first: bool = False
+    ahead: bool = False
 
 
 async def _write(rows: list[_Recorded | _Queued]) -> None:
@@ -231,8 +239,8 @@ async def _write(rows: list[_Recorded | _Queued]) -> None:
         [row.name for row in recorded],
         [row.payload for row in recorded],
         [row.at for row in recorded],
-        [int(row.first or row.entry.first is True) for row in queued],
-        [row.entry.queue_names()["first"] if row.first and row.entry.first else row.entry.name for row in queued],
+        [int(row.first or row.ahead or row.entry.first is True) for row in queued],
+        [row.entry.queue_name(told_first=row.first) for row in queued],
         [row.payload for row in queued],
         [row.due_at for row in queued],
         [row.dedupe_key for row in queued],
@@ -262,11 +270,13 @@ async def schedule(
     now: datetime,
     dedupe_key: str | None = None,
     first: bool = False,
+    ahead: bool = False,
 ) -> None:
     """Run the timer `name` at `due_at`, in the caller's transaction.
 
     With a `dedupe_key` a second one that is still waiting is skipped. The handler checks the stored due time again:
-    what it was set for may have moved. One that is `first`, and may be, is taken by the lane of those.
+    what it was set for may have moved. One that is `first`, and may be, is taken by the lane of those; one that goes
+    `ahead` is taken before the others of its own.
     """
     _require_transaction("schedule")
     entry = registry().entrypoints.get(name)
@@ -274,7 +284,7 @@ async def schedule(
         raise ValueError(f"no timer is called {name}")
     key = f"{name}:{dedupe_key}" if dedupe_key else None
     rows: list[_Recorded | _Queued] = [
-        _Queued(entry, msgspec.json.encode(payload), due_at if due_at > now else None, key, first)
+        _Queued(entry, msgspec.json.encode(payload), due_at if due_at > now else None, key, first, ahead)
     ]
     await db.write_at_end(_write, rows)
 

@@ -24,7 +24,7 @@ async def deliver(payload: Deliver, job: JobContext) -> None:
     await deliveries.deliver(delivery_id=payload.delivery_id, services=job.services)
 
 
-@JOBS.timer("move_on", MoveOn, first=True)
+@JOBS.timer("move_on", MoveOn, first="if told")
 async def move_on(payload: MoveOn, job: JobContext) -> None:
     """Start the next channel when none has accepted the message."""
     await deliveries.move_on(event_key=payload.event_key, recipient=payload.recipient_id, services=job.services)

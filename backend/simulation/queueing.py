@@ -5,6 +5,7 @@ The two steps of the fallback plan that stay at the station (another connector o
 whoever waits longer than promised is owed a compensation (`figures`).
 """
 
+from abc import abstractmethod
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,8 +33,9 @@ class Queueing(World):
         self._given_up: dict[UUID, Queued] = {}
         self._residents_waits: list[tuple[datetime, int]] = []
 
+    @abstractmethod
     def _start_walk_up(self, arrival: Arrival, gun: Gun) -> bool:
-        raise NotImplementedError
+        """Let somebody charge here and now; says whether the rules allow it."""
 
     def _enqueue(self, arrival: Arrival) -> None:
         entry = self._wishes(arrival)[-1]

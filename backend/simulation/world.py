@@ -5,6 +5,7 @@ People who book, wait and walk up are in `week`; they are told through `_somethi
 
 import heapq
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from functools import partial
@@ -26,7 +27,7 @@ FAULTS_PER_GUN = 0.1
 """Faults of a connector in a week, unless told otherwise: one in ten weeks, four hours each on average."""
 
 
-class World:
+class World(ABC):
     """Clock, ground and claims of one week."""
 
     def __init__(self, station: SimulatedStation, run: WeekRun) -> None:
@@ -40,13 +41,13 @@ class World:
         self.now = run.starts_at
         self.run_so_far = run
 
+    @abstractmethod
     def _something_is_free(self) -> None:
         """A connector may have become usable."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _gone(self, arrival: Arrival) -> None:
         """A car that charged has left."""
-        raise NotImplementedError
 
     def _at(self, at: datetime, act: Callable[[], None]) -> None:
         self._push(max(at, self.now), act)

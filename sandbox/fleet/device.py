@@ -7,6 +7,7 @@ only physics knows the speed factor.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -25,7 +26,7 @@ REBOOT_S: Final = 3.0
 Journal = Callable[[str, dict[str, Any]], None]
 
 
-class Device:
+class Device(ABC):
     """A device on the wire. Subclasses give `kind`, `state`, `report` and `execute`."""
 
     kind: ClassVar[str]
@@ -93,9 +94,9 @@ class Device:
 
     # ------------------------------------------------------------------ state and reports
 
+    @abstractmethod
     def state(self) -> dict[str, Any]:
         """The fields of a `state` message beside the header."""
-        raise NotImplementedError
 
     def publish_state(self) -> None:
         """Send the present state, retained."""

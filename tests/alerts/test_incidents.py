@@ -8,6 +8,7 @@ from asyncpg.exceptions import InsufficientPrivilegeError
 
 from backend.accounts import service as accounts
 from backend.alerts import store_incidents
+from backend.alerts.jobs import JOBS
 from backend.alerts.rules.incidents import move_incident, move_task
 from backend.alerts.service import drills, incidents, residents, tasks
 from backend.alerts.service.incidents import IncidentState
@@ -348,6 +349,19 @@ class TestResidents:
         await run_due_jobs(now=NOW + 2 * MINUTE, services=services)
         told = await messages_to(scene.alice.account_id)
         assert told.count("all_clear") == 1 and "all_clear_nearby" not in told
+
+    async def test_that_are_many_have_no_place_in_the_lane_of_the_alarms(self, services: Services) -> None:
+        scene = await add_watched_scene(now=NOW)
+        await charging(scene.alice, scene.place.ac, now=NOW, services=services)
+        near = await self.add_resident("13900000001", metres_north=100, scene=scene)
+        await smoke(scene.place.smoke, "alarm", now=NOW + MINUTE, services=services)
+        asked = (
+            "SELECT array_agg(DISTINCT q.entrypoint) FROM pgqueuer q WHERE q.priority = 1"
+            " AND convert_from(q.payload, 'UTF8')::jsonb ->> 'recipient_id' = $1"
+        )
+        assert await db.fetchval(asked, str(near)) == ["notifications.move_on"]
+        assert await db.fetchval(asked, str(scene.alice.account_id)) == ["notifications.move_on.first"]
+        assert JOBS.entrypoints["alerts.tell_neighbours"].queue_names().keys() == {"urgent"}
 
     async def test_who_came_since_are_told_by_a_further_alarm_and_the_others_not_again(
         self, services: Services

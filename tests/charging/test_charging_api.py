@@ -7,6 +7,7 @@ import pytest
 
 from backend.charging.live import watch_session
 from backend.charging.service import orders
+from backend.charging.service.sessions import SessionView
 from backend.core import db
 from backend.core.clock import Clock
 from backend.core.errors import NotFound
@@ -16,6 +17,8 @@ from backend.telemetry.live import show
 from tests.cast import ALICE, BOB, LI, ZHOU
 from tests.factories.accounts import log_in
 from tests.factories.charging import SECOND, add_charging_scene, answer, begin, charge, leave, order_of, report, sample
+from tests.factories.reservations import Scene
+from tests.factories.stations import Gun
 from tests.fakes import FixedClock
 from tests.jobs import run_due_jobs
 
@@ -109,16 +112,22 @@ class TestSessionsOverHttp:
         assert (nothing.status_code, nothing.json()["code"]) == (409, "order_nothing_to_decide")
 
 
+async def deliver_from_noon(scene: Scene, gun: Gun, *, services: Services) -> SessionView:
+    """Alice's session at a gun, which delivers from two seconds past noon."""
+    session = await begin(scene.alice, gun, now=NOON)
+    await answer(gun, "start", now=NOON + SECOND)
+    await report(gun, "session_started", now=NOON + 2 * SECOND, session=session, meter_wh=1_000_000)
+    await run_due_jobs(now=NOON + 2 * SECOND, services=services)
+    return session
+
+
 class TestALiveSession:
     async def test_streams_each_sample_with_the_running_cost_over_a_band_edge(
         self, api: httpx.AsyncClient, services: Services, clock: FixedClock
     ) -> None:
         scene = await add_charging_scene(now=NOON)
         gun = scene.place.dc
-        session = await begin(scene.alice, gun, now=NOON)
-        await answer(gun, "start", now=NOON + SECOND)
-        await report(gun, "session_started", now=NOON + 2 * SECOND, session=session, meter_wh=1_000_000)
-        await run_due_jobs(now=NOON + 2 * SECOND, services=services)
+        session = await deliver_from_noon(scene, gun, services=services)
         live = services.get(Live)
         stream = watch_session(
             session_id=session.id,
@@ -159,10 +168,7 @@ class TestALiveSession:
     ) -> None:
         scene = await add_charging_scene(now=NOON)
         gun = scene.place.dc
-        session = await begin(scene.alice, gun, now=NOON)
-        await answer(gun, "start", now=NOON + SECOND)
-        await report(gun, "session_started", now=NOON + 2 * SECOND, session=session, meter_wh=1_000_000)
-        await run_due_jobs(now=NOON + 2 * SECOND, services=services)
+        session = await deliver_from_noon(scene, gun, services=services)
         live = services.get(Live)
         clock.move_to(NOON + 3 * SECOND)
         stream = watch_session(

@@ -42,6 +42,11 @@ async def remind(payload: Reminder, job: JobContext) -> None:
     heard.append(payload.text)
 
 
+@TABLE.timer("ring", Reminder, first="if told")
+async def ring(payload: Reminder, job: JobContext) -> None:
+    heard.append(payload.text)
+
+
 @TABLE.every("tick", seconds=60)
 async def tick(job: JobContext) -> None:
     heard.append("tick")
@@ -90,7 +95,7 @@ class TestSchedule:
         assert await run_due_jobs(now=now + timedelta(minutes=6)) == ["bells.remind"]
         assert heard == ["tea"]
 
-    async def test_sets_many_at_once_each_for_its_own_time(self, database: PostgresEngine, now: datetime) -> None:
+    async def test_keeps_the_time_of_each(self, database: PostgresEngine, now: datetime) -> None:
         async with db.transaction():
             for n in (3, 1, 2):
                 due = now + timedelta(minutes=n)
@@ -136,6 +141,31 @@ class TestSchedule:
         assert [row["bell"] for row in rows] == ["kept", "after"]
         await run_due_jobs(now=now)
         assert heard == ["door kept", "dog kept", "kept", "door after", "dog after", "after"]
+
+    async def test_by_a_task_that_outlived_its_transaction_is_an_error(
+        self, database: PostgresEngine, now: datetime
+    ) -> None:
+        over = asyncio.Event()
+
+        async def too_late() -> None:
+            await over.wait()
+            await jobs.schedule("bells.remind", Reminder("late"), due_at=now, now=now)
+
+        async with db.transaction():
+            straggler = asyncio.create_task(too_late())
+            await asyncio.sleep(0)
+        over.set()
+        with pytest.raises(RuntimeError, match="outlived"):
+            await straggler
+
+    async def test_goes_ahead_in_its_own_lane_or_first_in_the_lane_of_those(
+        self, database: PostgresEngine, now: datetime
+    ) -> None:
+        async with db.transaction():
+            for how in ({}, {"ahead": True}, {"first": True}):
+                await jobs.schedule("bells.ring", Reminder("x"), due_at=now, now=now, **how)
+        rows = await db.fetch("SELECT entrypoint, priority FROM pgqueuer ORDER BY id")
+        assert [tuple(row) for row in rows] == [("bells.ring", 0), ("bells.ring", 1), ("bells.ring.first", 1)]
 
     async def test_skips_a_second_one_with_the_same_key(self, database: PostgresEngine, now: datetime) -> None:
         async with db.transaction():

@@ -204,7 +204,7 @@ async def what_became_of(connection: "asyncpg.Connection[asyncpg.Record]", lost:
             "SELECT m.id, m.channel, m.received_at, m.handled_at,"
             " CASE WHEN m.sealed THEN 'sealed' ELSE convert_from(m.payload, 'UTF8') END AS payload,"
             " (SELECT array_agg(j.status::text || ' ' || j.attempts || ' ' || j.execute_after) FROM pgqueuer j"
-            "  WHERE j.entrypoint = 'telemetry.device_message'"
+            "  WHERE j.entrypoint LIKE 'telemetry.device_message%'"
             "  AND convert_from(j.payload, 'UTF8')::jsonb ->> 'message_id' = m.id::text) AS jobs"
             " FROM device_message m JOIN device d ON d.id = m.device_id"
             " WHERE d.code = $1 AND m.msg_id = $2",

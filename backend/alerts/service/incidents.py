@@ -66,10 +66,13 @@ async def open_or_join(
 ) -> UUID:
     """Open an incident for an alarm, or join the one being handled; a second detector within 60 s confirms a fire.
 
-    Belongs inside the alert's transaction. Two alarms of one station take turns, so that they make one incident.
+    Belongs inside the alert's transaction. Two alarms of one station take turns, so that they make one incident; who
+    ends it waits for an alarm that joins, and an alarm that comes while it is being ended waits and opens another.
     """
     await store_incidents.lock_station_incidents(station.id)
-    found = await store_incidents.find_handled(station_id=station.id, kind=kind, connector_id=alert.connector_id)
+    found = await store_incidents.find_handled(
+        station_id=station.id, kind=kind, connector_id=alert.connector_id, hold=True
+    )
     detail = {"code": alert.code, "device_id": str(alert.device_id), "value": alert.value, "area": area}
     if found is not None:
         await store_incidents.add_step(found.id, at=now, kind="alarm", what=alert.code, detail=detail)
@@ -81,7 +84,6 @@ async def open_or_join(
         if kind == "fire" and second and not found.confirmed:
             await store_incidents.save_incident(found.id, {"confirmed": True})
             await store_incidents.add_step(found.id, at=now, kind="alarm", what="fire_confirmed", detail=detail)
-            await residents.tell_confirmed(incident_id=found.id, now=now)
             await _tell(found, "confirmed", now)
         return found.id
     incident = IncidentView(

@@ -129,6 +129,8 @@ async def _keep(
     if await store.add_alert(alert):
         return alert, True
     present = await store.find_open_alert(report.device_id, report.connector_id, report.bay_id, rule.code, lock=True)
+    if present is None and await store.add_alert(alert):  # it was cleared between the two
+        return alert, True
     if present is None:
         raise RuntimeError("an alert that could neither be added nor found")
     worse = RANK[level] > RANK[present.level]

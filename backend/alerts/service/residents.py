@@ -18,6 +18,8 @@ from backend.bays import service as bays
 from backend.charging.service import sessions
 from backend.core import db, jobs
 from backend.notifications import service as notifications
+from backend.notifications.rules.channels import NEIGHBOUR_CHAIN
+from backend.reservations.rules.words import OPEN
 from backend.reservations.service import bookings, claims
 from backend.stations import service as stations
 
@@ -69,11 +71,8 @@ async def tell_residents(*, due: ResidentsDue, now: datetime) -> None:
             details = [{"account_id": str(account_id)} for account_id in told]
             await store_incidents.add_steps(incident.id, at=now, kind="message", what=template, details=details)
         await _schedule(NeighboursDue(incident.id, "danger_neighbours"), now)
-
-
-async def tell_confirmed(*, incident_id: UUID, now: datetime) -> None:
-    """Tell the compounds around it that the fire is confirmed. Belongs inside the incident's transaction."""
-    await _schedule(NeighboursDue(incident_id, "danger_neighbours_confirmed"), now)
+        if incident.confirmed:
+            await _schedule(NeighboursDue(incident.id, "danger_neighbours_confirmed"), now)
 
 
 async def give_all_clear(*, incident_id: UUID, station_id: UUID, now: datetime) -> None:
@@ -107,7 +106,8 @@ async def tell_neighbours(*, due: NeighboursDue, now: datetime) -> None:
         if due.word == "all_clear_nearby":
             warned = sorted(await _told(incident.id, ("danger_neighbours", "danger_neighbours_confirmed")))
             chunk = [account_id for account_id in warned if due.after is None or account_id > due.after][:AT_A_TIME]
-            told = chunk
+            there = set(await _told(incident.id, STAY_AWAY))  # who has an all-clear of their own
+            told = [account_id for account_id in chunk if account_id not in there]
         elif incident.status in HANDLED:
             chunk = await stations.list_neighbours(station_id=incident.station_id, after=due.after, limit=AT_A_TIME)
             before = set(await _told(incident.id, (*STAY_AWAY, due.word)))  # a further alarm says nothing new
@@ -116,12 +116,13 @@ async def tell_neighbours(*, due: NeighboursDue, now: datetime) -> None:
             return
         if told:
             station = await stations.get_station(station_id=incident.station_id)
-            await notifications.warn_neighbours(
+            await notifications.warn(
                 recipients=told,
                 event_key=f"incident:{incident.id}:{due.word}",
                 template=due.word,
                 params={"station": station.name},
                 now=now,
+                chain=NEIGHBOUR_CHAIN,
             )
             detail = {"count": len(told), "account_ids": [str(account_id) for account_id in told]}
             await store_incidents.add_step(incident.id, at=now, kind="message", what=due.word, detail=detail)
@@ -160,7 +161,7 @@ async def residents_expected(*, station_id: UUID, there: Sequence[UUID], now: da
         if claim.kind != "booking" or claim.reference_id is None:
             continue
         booked = await bookings.find_reservation(reservation_id=claim.reference_id)
-        if booked is not None and booked.status == "confirmed" and booked.account_id not in there:
+        if booked is not None and booked.status in OPEN and booked.account_id not in there:
             found.append(booked.account_id)
     return list(dict.fromkeys(found))
 

@@ -17,6 +17,10 @@ MAX_ATTEMPTS = 10
 GIVE_UP_AFTER_S = 6 * 3600
 
 
+TO_MANY = frozenset({"danger_neighbours", "danger_neighbours_confirmed", "all_clear", "all_clear_nearby"})
+"""Words of safety that whole compounds are told: before ordinary ones, behind every alarm."""
+
+
 def next_channel(chain: Sequence[Channel], states: Mapping[Channel, State]) -> Channel | None:
     """Return the channel to start now: none when one has accepted or none is left, else the first not yet tried."""
     if any(states.get(channel) == "accepted" for channel in chain):
@@ -37,3 +41,8 @@ def retry_after_s(*, attempts: int, safety: bool, asked_s: float | None) -> floa
 def may_retry(*, attempts: int, age_s: float) -> bool:
     """Say whether another try is worth it: a warning that comes a quarter of a day late helps nobody."""
     return attempts < MAX_ATTEMPTS and age_s < GIVE_UP_AFTER_S
+
+
+def goes_first(template: str, *, safety: bool) -> bool:
+    """Whether the word has its lane with the alarms: of safety, and to few. Thousands of neighbours delay no alarm."""
+    return safety and template not in TO_MANY

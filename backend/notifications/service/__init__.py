@@ -6,7 +6,7 @@ Sending itself is in `.deliveries`, run by jobs; nothing here touches the networ
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -96,35 +96,28 @@ async def notify(
         if channels is not None:
             await _start([recipient], message, [(channel, ()) for channel in channels], now)
         elif safety:
-            await _start([recipient], message, [_begin(rules.SAFETY_CHAIN)], now)
+            await _start([recipient], message, [(rules.SAFETY_CHAIN[0], rules.SAFETY_CHAIN)], now)
         else:
             await _start_ordinary(recipient, message, now)
 
 
 async def warn(
-    *, recipients: Sequence[UUID], event_key: str, template: str, params: Mapping[str, str | int], now: datetime
+    *,
+    recipients: Sequence[UUID],
+    event_key: str,
+    template: str,
+    params: Mapping[str, str | int],
+    now: datetime,
+    chain: Sequence[Channel] = rules.SAFETY_CHAIN,
 ) -> None:
-    """Tell several people what is about their safety, as `notify` does one.
-
-    Belongs inside the caller's transaction, and is idempotent by event_key.
-    """
-    message = _Message(event_key, template, params, safety=True)
-    async with db.joined():
-        await _add_messages(recipients, message, now)
-        await _start(recipients, message, [_begin(rules.SAFETY_CHAIN)], now)
-
-
-async def warn_neighbours(
-    *, recipients: Sequence[UUID], event_key: str, template: str, params: Mapping[str, str | int], now: datetime
-) -> None:
-    """Tell many people of something dangerous near their homes: a push, and an SMS where it is not accepted in 10 s.
+    """Tell several people what is about their safety, as `notify` does one; on other channels with another `chain`.
 
     Belongs inside the caller's transaction; idempotent by event_key as `notify` is, and quiet hours do not hold it.
     """
     message = _Message(event_key, template, params, safety=True)
     async with db.joined():
         await _add_messages(recipients, message, now)
-        await _start(recipients, message, [_begin(rules.NEIGHBOUR_CHAIN)], now)
+        await _start(recipients, message, [(chain[0], chain)], now)
 
 
 async def page(
@@ -137,7 +130,7 @@ async def page(
     message = _Message(event_key, template, params, safety=True)
     async with db.joined():
         await _add_messages(recipients, message, now)
-        await _start(recipients, message, [_begin(rules.PAGE_CHAIN), ("push", ())], now)
+        await _start(recipients, message, [(rules.PAGE_CHAIN[0], rules.PAGE_CHAIN), ("push", ())], now)
 
 
 async def _start_ordinary(recipient: UUID, message: _Message, now: datetime) -> None:
@@ -155,6 +148,8 @@ async def _start_ordinary(recipient: UUID, message: _Message, now: datetime) -> 
 async def _add_messages(recipients: Sequence[UUID], message: _Message, now: datetime) -> None:
     """Write the message into the inbox of whoever has it not yet, and show it there."""
     texts.check_params(message.template, message.params)
+    if not recipients:
+        return
     added = await store.add_messages(
         recipient_ids=recipients,
         event_key=message.event_key,
@@ -164,12 +159,7 @@ async def _add_messages(recipients: Sequence[UUID], message: _Message, now: date
         now=now,
     )
     for message_id in added:
-        announce = Announce(message_id)
-        await jobs.schedule("notifications.announce", announce, due_at=now, now=now, first=message.safety)
-
-
-def _begin(chain: Sequence[Channel]) -> _Start:
-    return chain[0], chain
+        await _schedule("announce", Announce(message_id), message.template, message.safety, now, now)
 
 
 async def _start(
@@ -195,20 +185,33 @@ async def _start(
         due_at=due_at or now,
     )
     for delivery in added:
-        deliver = Deliver(delivery.id)
-        await jobs.schedule("notifications.deliver", deliver, due_at=due_at or now, now=now, first=message.safety)
+        await _schedule("deliver", Deliver(delivery.id), message.template, message.safety, due_at or now, now)
         if delivery.chain:
             due = now + timedelta(seconds=rules.ACCEPTED_WITHIN_S)
-            await _move_on(message.event_key, delivery.recipient_id, due, now)
+            move_on = MoveOn(message.event_key, delivery.recipient_id)
+            await _schedule("move_on", move_on, message.template, message.safety, due, now)
 
 
-async def _move_on(event_key: str, recipient: UUID, due_at: datetime, now: datetime) -> None:
-    await jobs.schedule("notifications.move_on", MoveOn(event_key, recipient), due_at=due_at, now=now, first=True)
+async def _schedule(
+    name: Literal["announce", "deliver", "move_on"],
+    payload: Announce | Deliver | MoveOn,
+    template: str,
+    safety: bool,
+    due_at: datetime,
+    now: datetime,
+) -> None:
+    first = rules.goes_first(template, safety=safety)
+    await jobs.schedule(f"notifications.{name}", payload, due_at=due_at, now=now, first=first, ahead=safety)
 
 
-async def schedule_move_on(*, event_key: str, recipient: UUID, now: datetime) -> None:
-    """Look at once whether the next channel has to be started."""
-    await _move_on(event_key, recipient, now, now)
+async def try_again(row: store.DeliveryRow, *, due_at: datetime, now: datetime) -> None:
+    """Have a pending delivery tried again, with the haste of its kind."""
+    await _schedule("deliver", Deliver(row.id), row.template, row.safety, due_at, now)
+
+
+async def move_on_at_once(row: store.DeliveryRow, *, now: datetime) -> None:
+    """Look at once whether the next channel of a message has to be started."""
+    await _schedule("move_on", MoveOn(row.event_key, row.recipient_id), row.template, row.safety, now, now)
 
 
 async def start_next(row: store.DeliveryRow, channel: Channel, chain: Sequence[Channel], now: datetime) -> None:

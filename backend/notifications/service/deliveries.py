@@ -22,7 +22,7 @@ from backend.notifications.gateways.wechat_subscribe import NO_CONSENT, WeChatSu
 from backend.notifications.rules import channels as rules
 from backend.notifications.rules import texts
 from backend.notifications.rules.channels import Channel, State
-from backend.notifications.service import Deliver, schedule_move_on, start_next
+from backend.notifications.service import Deliver, move_on_at_once, start_next, try_again
 from backend.notifications.store import DeliveryRow
 
 SWEEP_AFTER = timedelta(minutes=2)
@@ -162,7 +162,7 @@ async def _settle(row: DeliveryRow, state: State, provider_id: str | None, answe
             delivery_id=row.id, state=state, provider_id=provider_id, provider_answer=answer, now=now
         )
         if settled and state != "accepted" and row.chain:
-            await schedule_move_on(event_key=row.event_key, recipient=row.recipient_id, now=now)
+            await move_on_at_once(row, now=now)
 
 
 async def _postpone(row: DeliveryRow, wait_s: float, answer: str, clock: Clock) -> None:
@@ -170,7 +170,7 @@ async def _postpone(row: DeliveryRow, wait_s: float, answer: str, clock: Clock) 
     due_at = now + timedelta(seconds=wait_s)
     async with db.transaction():
         if await store.postpone_delivery(delivery_id=row.id, due_at=due_at, provider_answer=answer):
-            await jobs.schedule("notifications.deliver", Deliver(row.id), due_at=due_at, now=now, first=row.safety)
+            await try_again(row, due_at=due_at, now=now)
 
 
 def _answer(error: GatewayError) -> str:
