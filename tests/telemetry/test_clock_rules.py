@@ -89,6 +89,24 @@ class TestPlace:
         assert placed[-1].clock.offset_ms == -20_000
         assert placed[-1].occurred_at == T0 + s(15 * 11)
 
+    @pytest.mark.parametrize("off", [timedelta(days=-1), timedelta(minutes=-2), timedelta(days=1)])
+    def test_of_an_unknown_clock_is_not_taken_for_buffered_where_the_next_message_overtook_it(
+        self, off: timedelta
+    ) -> None:
+        """An event takes the other lane: a sample of 40 ms later may be handled before it."""
+        clock = run(*[(T0 + s(n / 2) + off, T0 + s(n / 2)) for n in range(18)])[-1].clock
+        at = T0 + s(8.46)
+        event = place(clock=clock, ts=at + off, received_at=at + s(0.002), newest=False)
+        assert (event.flagged, event.occurred_at) == (True, at + s(0.002))
+
+    def test_that_waited_in_the_device_is_at_its_own_time_though_the_next_message_overtook_it(self) -> None:
+        away = [(T0 + s(15), T0 + s(15)), (T0 + s(300), T0 + s(600)), (T0 + s(301), T0 + s(600.1))]
+        placed = run((T0, T0), *away)
+        assert not placed[-1].flagged
+        event = place(clock=placed[-1].clock, ts=T0 + s(300.5), received_at=T0 + s(600.05), newest=False)
+        assert not event.flagged
+        assert abs(event.occurred_at - (T0 + s(300.5))) < s(0.1)
+
     def test_is_not_taught_by_late_messages(self) -> None:
         clock = run((T0, T0), (T0 + s(15), T0 + s(15)))[-1].clock
         late = place(clock=clock, ts=T0 + s(7), received_at=T0 + s(20), newest=False)

@@ -63,7 +63,8 @@ def place(*, clock: ClockState, ts: datetime | None, received_at: datetime, newe
             # Seconds late: it waited in a queue (bridge or broker away), or the clock was set. Only time tells.
             learned = _weigh(clock, difference_ms, received_at)
     else:
-        flagged = not _was_buffered(clock, delay_ms, received_at, newest)
+        overtaken = not newest and _is_wrong_alike(clock, difference_ms)
+        flagged = overtaken or not _was_buffered(clock, delay_ms, received_at, newest)
         occurred_at = received_at if flagged else received_at - timedelta(milliseconds=delay_ms)
         learned = _weigh(clock, difference_ms, received_at)
     return Placed(occurred_at, flagged, _remember(learned, occurred_at, received_at) if newest else clock)
@@ -89,6 +90,15 @@ def _was_buffered(clock: ClockState, delay_ms: int, received_at: datetime, newes
         return made_at <= clock.last_occurred_at + timedelta(milliseconds=PLAUSIBLE_MS)
     in_burst = received_at - clock.last_received_at <= timedelta(milliseconds=BURST_MS)
     return made_at > clock.last_occurred_at - timedelta(milliseconds=1000 if in_burst else 0)
+
+
+def _is_wrong_alike(clock: ClockState, difference_ms: int) -> bool:
+    """Whether a message is as far off as the newest one, which was only placed by its arrival.
+
+    The newest has overtaken it in the other lane: it was made just now as well, by the same wrong clock.
+    """
+    placed_by_arrival = clock.last_occurred_at is not None and clock.last_occurred_at == clock.last_received_at
+    return placed_by_arrival and clock.candidate_ms is not None and abs(difference_ms - clock.candidate_ms) <= AGREE_MS
 
 
 def _weigh(clock: ClockState, difference_ms: int, received_at: datetime) -> ClockState:
