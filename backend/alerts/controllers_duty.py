@@ -28,6 +28,7 @@ from backend.alerts.service.duty import (
     PhoneView,
     PinLocked,
     PinWrong,
+    SharedPhoneHasNoPin,
     ShiftInvalid,
     ShiftOverlaps,
     ShiftView,
@@ -188,7 +189,7 @@ class DutyController(Controller):
         operation_id="setPin",
         summary="Set the PIN for shared phones",
         description="On the person's own phone; kept as a keyed hash. Five wrong ones lock it for 15 minutes.",
-        responses=answers(Unauthenticated, StaffOnly, NotASharedPhone),
+        responses=answers(Unauthenticated, StaffOnly, SharedPhoneHasNoPin),
     )
     async def set_pin(self, data: PinBody, staff: Staff) -> None:
         """Set the PIN."""

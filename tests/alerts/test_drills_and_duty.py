@@ -9,7 +9,7 @@ from backend.accounts import service as accounts
 from backend.alerts.rules.timeline import how_long, word_of
 from backend.alerts.service import actions, drills, duty, incidents, reports
 from backend.alerts.service.drills import DrillImpossible
-from backend.alerts.service.duty import NotOnDuty, PinLocked, PinWrong, ShiftOverlaps
+from backend.alerts.service.duty import NotOnDuty, PinLocked, PinWrong, SharedPhoneHasNoPin, ShiftOverlaps
 from backend.charging.service import sessions
 from backend.core import db
 from backend.core.auth import Staff
@@ -232,6 +232,11 @@ class TestASharedPhone:
         await incidents.move(incident_id=incident.id, step="acknowledge", note="", staff=phone, now=NOW + 2 * MINUTE)
         people = [s.actor_id for s in await incidents.list_steps(incident_id=incident.id) if s.kind == "person"]
         assert people == [wang.account_id]
+
+    async def test_has_no_pin_of_its_own(self) -> None:
+        phone = await self.phone(await add_watched_scene(now=NOW))
+        with pytest.raises(SharedPhoneHasNoPin):
+            await duty.set_pin(staff=phone, pin="2468")
 
     async def test_belongs_to_one_guard_at_a_time(self) -> None:
         scene = await add_watched_scene(now=NOW)

@@ -95,6 +95,16 @@ class NotASharedPhone(Forbidden):
     detail_zh = "请由运营人员先登记岗亭共用手机；本人手机登录即可。"
 
 
+class SharedPhoneHasNoPin(Forbidden):
+    """A PIN belongs to a person, and a shared phone is none."""
+
+    code = "shared_phone_has_no_pin"
+    title_en = "This is a shared phone"
+    title_zh = "本机为共用值班手机"
+    detail_en = "Set your PIN on your own phone, then sign on here with your number and the PIN."
+    detail_zh = "请在本人手机上设置PIN码，再用手机号和PIN码在本机签到。"
+
+
 async def whom_to_page(*, station: StationView, roles: Sequence[DutyRole], now: datetime) -> list[UUID]:
     """The accounts to ring: who is on duty with one of these roles, and the shared phone they signed on at.
 
@@ -278,9 +288,9 @@ async def list_phones(*, staff: Staff) -> list[PhoneView]:
 
 
 async def set_pin(*, staff: Staff, pin: str) -> None:
-    """Set the caller's PIN for shared phones; raises NotASharedPhone from a shared phone, which has none itself."""
+    """Set the caller's PIN for shared phones; raises SharedPhoneHasNoPin from one of those."""
     if await store_duty.find_phone(account_id=staff.account_id) is not None:
-        raise NotASharedPhone
+        raise SharedPhoneHasNoPin
     await store_duty.save_pin(staff.account_id, _hash(staff.account_id, pin))
 
 
