@@ -39,8 +39,6 @@ E = TypeVar("E", bound=Event)
 P = TypeVar("P", bound=msgspec.Struct)
 PayloadHandler = Callable[[Any, JobContext], Awaitable[None]]
 TickHandler = Callable[[JobContext], Awaitable[None]]
-
-
 WhenFirst: TypeAlias = bool | Literal["if told"]
 """Whether jobs of a handler come first: always, never, or when they are told to."""
 Lane: TypeAlias = Literal["first", "urgent", "others"]
@@ -101,10 +99,10 @@ class Jobs:
         full = f"{self.feature}.{name}"
         if full in self.entrypoints:
             raise ValueError(f"two handlers are called {full}")
-        if full.endswith(TOLD_FIRST) or (urgent and first is True):
-            raise ValueError(
-                f"{full}: a name must not end in {TOLD_FIRST}, and what is always first is in no other lane"
-            )
+        if full.endswith(TOLD_FIRST):
+            raise ValueError(f"{full}: the ending {TOLD_FIRST} is for jobs that were told to come first")
+        if urgent and first is True:
+            raise ValueError(f"{full} is always first, and so in no other lane")
         self.entrypoints[full] = Entrypoint(full, payload_type, handler, concurrency, urgent, first)
         return full
 

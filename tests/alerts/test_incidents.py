@@ -350,6 +350,19 @@ class TestResidents:
         told = await messages_to(scene.alice.account_id)
         assert told.count("all_clear") == 1 and "all_clear_nearby" not in told
 
+    async def test_of_a_fire_confirmed_meanwhile_are_told_that_and_not_that_it_is_being_checked(
+        self, services: Services
+    ) -> None:
+        scene = await add_watched_scene(now=NOW)
+        second = await add_smoke_detector(station_id=scene.place.station.id)
+        await smoke(scene.place.smoke, "alarm", now=NOW, services=services)
+        near = await self.add_resident("13900000001", metres_north=100, scene=scene)
+        await smoke(second, "alarm", now=NOW + SECOND, services=services)
+        assert await messages_to(near) == ["danger_neighbours_confirmed"]
+        (incident,) = await incidents_at(scene)
+        await residents.tell_neighbours(due=residents.NeighboursDue(incident.id, "danger_neighbours"), now=NOW + SECOND)
+        assert await messages_to(near) == ["danger_neighbours_confirmed"]
+
     async def test_that_are_many_have_no_place_in_the_lane_of_the_alarms(self, services: Services) -> None:
         scene = await add_watched_scene(now=NOW)
         await charging(scene.alice, scene.place.ac, now=NOW, services=services)

@@ -10,7 +10,6 @@ from backend.alerts.rules.table import BY_CODE
 from backend.alerts.service import incidents
 from backend.alerts.service.raising import Report, raise_alert
 from backend.alerts.store import AlertView
-from backend.alerts.store_incidents import IncidentView
 from backend.core import db
 from backend.stations import service as stations
 from tests.cast import ZHAO
@@ -45,7 +44,9 @@ class TestAtTheSameTime:
 class TestAnAlarmAndTheEnd:
     """A further alarm while a person ends the incident: it holds the incident, or it makes another."""
 
-    async def _first(self) -> tuple[Scene, Callable[[], Awaitable[AlertView]], Callable[[], Awaitable[IncidentView]]]:
+    async def _first(
+        self,
+    ) -> tuple[Scene, AlertView, Callable[[], Awaitable[object]], Callable[[], Awaitable[object]]]:
         scene = await add_watched_scene(now=NOW)
         station_id = scene.place.station.id
         detectors = [await add_smoke_detector(station_id=station_id) for _ in range(2)]
@@ -54,35 +55,36 @@ class TestAnAlarmAndTheEnd:
             for detector in detectors
         )
         rule = BY_CODE["smoke_alarm"]
-        await raise_alert(rule=rule, level="critical", report=first, now=NOW)
+        alert = await raise_alert(rule=rule, level="critical", report=first, now=NOW)
         (incident,) = await incidents_at(scene)
         zhao = await staff_of(ZHAO)
         await incidents.move(incident_id=incident.id, step="acknowledge", note="", staff=zhao, now=NOW)
         return (
             scene,
+            alert,
             lambda: raise_alert(rule=rule, level="critical", report=second, now=NOW),
             lambda: incidents.move(incident_id=incident.id, step="resolve", note="", staff=zhao, now=NOW),
         )
 
     async def test_that_joins_keeps_the_incident_until_it_is_written(self, committing: PostgresEngine) -> None:
-        scene, alarm, resolve = await self._first()
+        scene, alert, _, resolve = await self._first()
         async with db.transaction():
-            await alarm()
+            joined = await incidents.open_or_join(
+                kind="fire", alert=alert, station=scene.place.station, area=None, now=NOW
+            )
             ending = db.start_outside_transaction(lambda: _quietly(resolve))
-            await asyncio.sleep(0.3)
-            assert not ending.done()
+            assert await _waits_for_a_lock(ending)
         await ending
         (incident,) = await incidents_at(scene)
-        assert incident.status == "resolved"
+        assert (incident.id, incident.status) == (joined, "resolved")
         assert not await stations.has_safety_hold(station_id=scene.place.station.id)
 
     async def test_that_comes_while_it_is_ended_opens_another(self, committing: PostgresEngine) -> None:
-        scene, alarm, resolve = await self._first()
+        scene, _, alarm, resolve = await self._first()
         async with db.transaction():
             await resolve()
             raising = db.start_outside_transaction(lambda: _quietly(alarm))
-            await asyncio.sleep(0.3)
-            assert not raising.done()
+            assert await _waits_for_a_lock(raising)
         await raising
         assert [incident.status for incident in await incidents_at(scene)] == ["resolved", "open"]
         assert await stations.has_safety_hold(station_id=scene.place.station.id)
@@ -90,3 +92,13 @@ class TestAnAlarmAndTheEnd:
 
 async def _quietly(act: Callable[[], Awaitable[object]]) -> None:
     await act()
+
+
+async def _waits_for_a_lock(task: "asyncio.Task[None]") -> bool:
+    """Whether the task comes to wait for a lock of this transaction, rather than to its end."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    while not task.done():
+        if await db.fetchval(waiting):
+            return True
+        await asyncio.sleep(0.01)
+    return False

@@ -179,6 +179,15 @@ class TestSchedule:
             await jobs.schedule("bells.forget", Reminder("tea"), due_at=now, now=now)
 
 
+class TestRegistering:
+    def test_refuses_a_name_that_says_first_and_two_lanes_for_one_handler(self) -> None:
+        table = Jobs("bells")
+        with pytest.raises(ValueError, match=r"the ending \.first"):
+            table.timer("ring.first", Reminder)(remind)
+        with pytest.raises(ValueError, match="in no other lane"):
+            table.timer("ring", Reminder, urgent=True, first=True)(remind)
+
+
 class TestTick:
     async def test_runs_once_however_many_workers_try(self, committing: PostgresEngine, now: datetime) -> None:
         context = JobContext(now=now, clock=FixedClock(now), services=Services(), job_id=0, attempt=0)

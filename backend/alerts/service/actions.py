@@ -13,14 +13,13 @@ from backend.alerts import store, store_actions, store_incidents
 from backend.alerts.events import TaskChanged
 from backend.alerts.rules.incidents import HANDLED
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import duty
+from backend.alerts.service import duty, paging
 from backend.alerts.store_actions import ActionKind, ActionView
 from backend.alerts.store_incidents import IncidentView
 from backend.bays import service as bays
 from backend.charging.service import sessions
 from backend.core import db, jobs
 from backend.core.errors import DomainError
-from backend.notifications import service as notifications
 from backend.stations import service as stations
 from backend.telemetry import service as telemetry
 
@@ -171,16 +170,15 @@ async def _settle(action: ActionView, status: store_actions.ActionStatus, now: d
 
 async def _call_for_hands(action: ActionView, incident: IncidentView, now: datetime) -> None:
     station = await stations.get_station(station_id=incident.station_id)
-    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now)
-    await notifications.page(
-        recipients=called,
+    await paging.page(
+        people=await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now),
+        incident_id=incident.id,
         event_key=f"incident:{incident.id}:action:{action.id}",
         template="action_failed",
         params={"station": station.name, "kind": KINDS[action.kind]},
+        detail={"action": action.kind},
         now=now,
     )
-    told = [{"account_id": str(person), "action": action.kind} for person in called]
-    await store_incidents.add_steps(incident.id, at=now, kind="message", what="action_failed", details=told)
 
 
 KINDS: dict[ActionKind, str] = {

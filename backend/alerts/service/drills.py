@@ -11,7 +11,7 @@ from uuid import UUID
 from backend.alerts import store_incidents
 from backend.alerts.events import IncidentChanged, TaskChanged
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import duty, residents
+from backend.alerts.service import duty, paging, residents
 from backend.alerts.service.incidents import EscalationDue
 from backend.alerts.store_incidents import IncidentView
 from backend.bays import service as bays
@@ -20,7 +20,6 @@ from backend.core import audit, db, jobs
 from backend.core.auth import Staff
 from backend.core.errors import Conflict, NotFound
 from backend.core.ids import new_id
-from backend.notifications import service as notifications
 from backend.stations import service as stations
 from backend.stations.rules.topology import StationView
 from backend.telemetry import service as telemetry
@@ -123,18 +122,14 @@ async def _write_what_would_be_done(drill: IncidentView, station: StationView, n
 
 
 async def _page(drill: IncidentView, station: StationView, now: datetime) -> None:
-    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now) or await duty.whom_to_page(
-        station=station, roles=("operator",), now=now
-    )
-    await notifications.page(
-        recipients=called,
+    await paging.page(
+        people=await duty.whom_to_page_first(station=station, now=now),
+        incident_id=drill.id,
         event_key=f"incident:{drill.id}:drill",
         template="drill_page",
         params={"station": station.name, "reason": reason_of(CODE)},
         now=now,
     )
-    told = [{"account_id": str(person)} for person in called]
-    await store_incidents.add_steps(drill.id, at=now, kind="message", what="drill_page", details=told)
 
 
 async def _make_task(drill: IncidentView, now: datetime) -> None:

@@ -127,6 +127,13 @@ async def whom_to_page(*, station: StationView, roles: Sequence[DutyRole], now: 
     return list(dict.fromkeys(called)) or able
 
 
+async def whom_to_page_first(*, station: StationView, now: datetime) -> list[UUID]:
+    """The accounts to ring at an alarm: guards and the lead, or the operators where there are none."""
+    return await whom_to_page(station=station, roles=("guard", "lead"), now=now) or await whom_to_page(
+        station=station, roles=("operator",), now=now
+    )
+
+
 async def person_behind(*, account_id: UUID, now: datetime) -> UUID:
     """The person who acts: whoever is signed on, where the account is a shared phone's, else the account itself."""
     phone = await store_duty.find_phone(account_id=account_id)

@@ -18,7 +18,7 @@ from backend.alerts.rules.incidents import (
     move_incident,
 )
 from backend.alerts.rules.words import reason_of
-from backend.alerts.service import actions, duty, power, residents
+from backend.alerts.service import actions, duty, paging, power, residents
 from backend.alerts.store import AlertView
 from backend.alerts.store_incidents import IncidentView, StepView
 from backend.bays import service as bays
@@ -183,19 +183,14 @@ async def people(*, station: StationView, roles: Sequence[Literal["guard", "lead
 async def page_staff(*, alert: AlertView, station: StationView, now: datetime) -> None:
     """Ring the guards and the lead, or the operators where there are none; a further alarm rings again."""
     subject = alert.id if alert.incident_id is None else alert.incident_id
-    called = await duty.whom_to_page(station=station, roles=("guard", "lead"), now=now) or await duty.whom_to_page(
-        station=station, roles=("operator",), now=now
-    )
-    await notifications.page(
-        recipients=called,
+    await paging.page(
+        people=await duty.whom_to_page_first(station=station, now=now),
+        incident_id=alert.incident_id,
         event_key=f"incident:{subject}:{alert.code}:{alert.device_id}",
         template="incident_page",
         params={"station": station.name, "reason": reason_of(alert.code)},
         now=now,
     )
-    if alert.incident_id is not None:
-        told = [{"account_id": str(person)} for person in called]
-        await store_incidents.add_steps(alert.incident_id, at=now, kind="message", what="incident_page", details=told)
 
 
 async def _step(alert: AlertView, now: datetime, kind: str, what: str, detail: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ the neighbours, who may be thousands, a few hundred in a transaction.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -27,6 +27,7 @@ STAY_AWAY = ("danger_stay_away", "danger_nearby")
 EXPECTED_WITHIN = timedelta(hours=3)
 """Whoever is booked to begin within this is told not to come."""
 AT_A_TIME = 200
+CONFIRMED: Final = "danger_neighbours_confirmed"
 
 NeighbourWord: TypeAlias = Literal["danger_neighbours", "danger_neighbours_confirmed", "all_clear_nearby"]
 
@@ -70,9 +71,7 @@ async def tell_residents(*, due: ResidentsDue, now: datetime) -> None:
             )
             details = [{"account_id": str(account_id)} for account_id in told]
             await store_incidents.add_steps(incident.id, at=now, kind="message", what=template, details=details)
-        await _schedule(NeighboursDue(incident.id, "danger_neighbours"), now)
-        if incident.confirmed:
-            await _schedule(NeighboursDue(incident.id, "danger_neighbours_confirmed"), now)
+        await _schedule(NeighboursDue(incident.id, CONFIRMED if incident.confirmed else "danger_neighbours"), now)
 
 
 async def give_all_clear(*, incident_id: UUID, station_id: UUID, now: datetime) -> None:
@@ -89,7 +88,7 @@ async def give_all_clear(*, incident_id: UUID, station_id: UUID, now: datetime) 
         )
         details = [{"account_id": str(account_id)} for account_id in account_ids]
         await store_incidents.add_steps(incident_id, at=now, kind="message", what="all_clear", details=details)
-    if await _told(incident_id, ("danger_neighbours", "danger_neighbours_confirmed")):
+    if await _told(incident_id, ("danger_neighbours", CONFIRMED)):
         await _schedule(NeighboursDue(incident_id, "all_clear_nearby"), now)
 
 
@@ -104,13 +103,14 @@ async def tell_neighbours(*, due: NeighboursDue, now: datetime) -> None:
         if incident is None or incident.drill:
             return
         if due.word == "all_clear_nearby":
-            warned = sorted(await _told(incident.id, ("danger_neighbours", "danger_neighbours_confirmed")))
+            warned = sorted(await _told(incident.id, ("danger_neighbours", CONFIRMED)))
             chunk = [account_id for account_id in warned if due.after is None or account_id > due.after][:AT_A_TIME]
             there = set(await _told(incident.id, STAY_AWAY))  # who has an all-clear of their own
             told = [account_id for account_id in chunk if account_id not in there]
         elif incident.status in HANDLED:
             chunk = await stations.list_neighbours(station_id=incident.station_id, after=due.after, limit=AT_A_TIME)
-            before = set(await _told(incident.id, (*STAY_AWAY, due.word)))  # a further alarm says nothing new
+            # A further alarm says nothing new, and who knows of a confirmed fire is not told that it is being checked.
+            before = set(await _told(incident.id, (*STAY_AWAY, due.word, CONFIRMED)))
             told = [account_id for account_id in chunk if account_id not in before]
         else:
             return

@@ -159,7 +159,7 @@ async def _add_messages(recipients: Sequence[UUID], message: _Message, now: date
         now=now,
     )
     for message_id in added:
-        await _schedule("announce", Announce(message_id), message.template, message.safety, now, now)
+        await _schedule("announce", Announce(message_id), message, due_at=now, now=now)
 
 
 async def _start(
@@ -185,33 +185,34 @@ async def _start(
         due_at=due_at or now,
     )
     for delivery in added:
-        await _schedule("deliver", Deliver(delivery.id), message.template, message.safety, due_at or now, now)
+        await _schedule("deliver", Deliver(delivery.id), message, due_at=due_at or now, now=now)
         if delivery.chain:
-            due = now + timedelta(seconds=rules.ACCEPTED_WITHIN_S)
             move_on = MoveOn(message.event_key, delivery.recipient_id)
-            await _schedule("move_on", move_on, message.template, message.safety, due, now)
+            accepted_by = now + timedelta(seconds=rules.ACCEPTED_WITHIN_S)
+            await _schedule("move_on", move_on, message, due_at=accepted_by, now=now)
 
 
 async def _schedule(
     name: Literal["announce", "deliver", "move_on"],
     payload: Announce | Deliver | MoveOn,
-    template: str,
-    safety: bool,
+    said: _Message | store.DeliveryRow,
+    *,
     due_at: datetime,
     now: datetime,
 ) -> None:
-    first = rules.goes_first(template, safety=safety)
-    await jobs.schedule(f"notifications.{name}", payload, due_at=due_at, now=now, first=first, ahead=safety)
+    """Schedule a job about something that is said, with the haste of its kind."""
+    first = rules.goes_first(said.template, safety=said.safety)
+    await jobs.schedule(f"notifications.{name}", payload, due_at=due_at, now=now, first=first, ahead=said.safety)
 
 
 async def try_again(row: store.DeliveryRow, *, due_at: datetime, now: datetime) -> None:
-    """Have a pending delivery tried again, with the haste of its kind."""
-    await _schedule("deliver", Deliver(row.id), row.template, row.safety, due_at, now)
+    """Have a pending delivery tried again."""
+    await _schedule("deliver", Deliver(row.id), row, due_at=due_at, now=now)
 
 
 async def move_on_at_once(row: store.DeliveryRow, *, now: datetime) -> None:
     """Look at once whether the next channel of a message has to be started."""
-    await _schedule("move_on", MoveOn(row.event_key, row.recipient_id), row.template, row.safety, now, now)
+    await _schedule("move_on", MoveOn(row.event_key, row.recipient_id), row, due_at=now, now=now)
 
 
 async def start_next(row: store.DeliveryRow, channel: Channel, chain: Sequence[Channel], now: datetime) -> None:
